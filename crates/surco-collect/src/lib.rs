@@ -1,0 +1,1 @@
+//! From a catalog to the store: plan, fetch, verify, harmonise, write

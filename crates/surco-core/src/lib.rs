@@ -1,0 +1,24 @@
+//! The words every other room speaks: sensors and bands, grids and cells, seasons, blocks, scales,
+//! scene classes and legends.
+//!
+//! Nothing here reads a file, asks a clock or holds a tensor. The glossary is `docs/words.md`.
+
+mod block;
+mod grid;
+mod legend;
+mod progress;
+mod scale;
+mod scl;
+mod season;
+mod sensor;
+
+pub use block::{Block, Fold, fold_of};
+pub use grid::{CELL_PX, CellId, CellIdError, Georef, Window, cells_of};
+pub use legend::{Class, Legend, LegendError};
+pub use progress::{Fault, Progress, Silent};
+pub use scale::{
+    BASELINE_OFFSET_DN, OffsetVerdict, PixelEvidence, QUANTIFICATION, harmonise, pixel_evidence,
+};
+pub use scl::Scl;
+pub use season::{Season, SeasonError};
+pub use sensor::{Band, S2_BANDS, band_by_name};

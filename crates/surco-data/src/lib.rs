@@ -1,0 +1,1 @@
+//! Labels, series, blocks, episodes and batches as plain arrays

@@ -1,0 +1,1 @@
+//! Baselines, benchmark suites and the report

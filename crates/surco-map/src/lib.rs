@@ -1,0 +1,1 @@
+//! Windowed inference to a COG, and areas with their intervals

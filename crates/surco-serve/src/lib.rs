@@ -1,0 +1,1 @@
+//! A loopback archive: STAC API and range-readable COGs from a folder

@@ -1,0 +1,1 @@
+//! A simulated valley: real products whose truth is known

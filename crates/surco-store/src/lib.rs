@@ -1,0 +1,1 @@
+//! The cube on disk: sharded Zarr v3, manifest and atomic commit

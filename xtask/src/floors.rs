@@ -145,8 +145,11 @@ mod tests {
 
     use cargo_metadata::MetadataCommand;
 
-    /// A workspace as `cargo metadata` prints it: `(name, floor, [(dependency, kind)])`.
-    fn house(rooms: &[(&str, Option<u64>, &[(&str, &str)])]) -> Metadata {
+    /// Name, floor, and each dependency with its kind.
+    type Room<'a> = (&'a str, Option<u64>, &'a [(&'a str, &'a str)]);
+
+    /// A workspace of these rooms as `cargo metadata` prints it.
+    fn house(rooms: &[Room<'_>]) -> Metadata {
         let packages: Vec<String> = rooms
             .iter()
             .map(|(name, floor, needs)| {

@@ -1,1 +1,8 @@
-//! Baselines, benchmark suites and the report
+//! Baselines, benchmark suites and the report.
+
+pub mod fewshot;
+pub mod forest;
+pub mod logistic;
+pub mod metrics;
+pub mod prepare;
+pub mod spread;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use surco_core::{Fault, Georef, Season, SeasonError};
+use surco_raster::cog::CogError;
+use surco_raster::projection::CrsError;
 
 /// Everything a simulated valley depends on: the same values give the same bytes.
 ///
@@ -141,6 +143,12 @@ pub enum SimError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A raster could not be written.
+    #[error("cannot write a raster of the valley: {0}")]
+    Raster(#[from] CogError),
+    /// The tile's coordinate system cannot be used.
+    #[error("cannot place the valley on the earth: {0}")]
+    Place(#[from] CrsError),
     /// The user asked to stop.
     #[error("stopped after {done} of {total} scenes; the archive is not complete")]
     Stopped {
@@ -158,6 +166,8 @@ impl SimError {
         match self {
             Self::Config { .. } | Self::Year(_) => Fault::Usage,
             Self::Write { .. } | Self::Stopped { .. } => Fault::Failed,
+            Self::Raster(error) => error.fault(),
+            Self::Place(error) => error.fault(),
         }
     }
 }

@@ -14,8 +14,9 @@ use cargo_metadata::{DependencyKind, Metadata};
 const OUTSIDE: [&str; 2] = ["xtask", "surco-verify"];
 
 /// Dependencies that every room may have.
-const EVERYDAY: [&str; 11] = [
+const EVERYDAY: [&str; 12] = [
     "jiff",
+    "libm",
     "ndarray",
     "rand",
     "rand_chacha",

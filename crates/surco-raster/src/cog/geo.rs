@@ -4,6 +4,7 @@ use surco_core::Georef;
 
 use super::error::CogError;
 use super::ifd::{Ifd, Source, Stop, tag};
+use crate::projection::systems::{System, system};
 
 /// Keys of the geo key directory.
 ///
@@ -104,8 +105,7 @@ pub(crate) fn write_georef(georef: &Georef) -> ([f64; 3], [f64; 6], Vec<u16>) {
     (scale, tie, directory)
 }
 
-/// Whether a code is one of longitude and latitude: EPSG keeps those between 4001 and 4999, and the
-/// newer SIRGAS ones among 5360 and 9148.
+/// Whether a code is one of longitude and latitude. EPSG keeps most of those between 4001 and 4999.
 fn is_geographic(epsg: u32) -> bool {
-    matches!(epsg, 4001..=4999 | 5360 | 9148)
+    matches!(system(epsg), Some(System::Geographic(_))) || (4001..5000).contains(&epsg)
 }

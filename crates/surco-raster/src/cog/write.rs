@@ -1,15 +1,15 @@
 //! Writing a Cloud Optimized GeoTIFF, whole or row by row.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::fs;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use libdeflater::CompressionLvl;
 use ndarray::{Array3, ArrayView3, s};
 use rayon::prelude::*;
 use surco_core::Georef;
-use tempfile::{NamedTempFile, SpooledTempFile};
+use tempfile::SpooledTempFile;
 
 use super::assemble::{Frame, LEADER_BYTES, Layer, assemble};
 use super::encode::{BlockForm, encode_block};
@@ -18,6 +18,7 @@ use super::options::{CogOptions, Overviews};
 use super::overview::halve;
 use super::pam::class_names;
 use super::sample::{Sample, nodata_as};
+use crate::atomic;
 
 /// Side of the largest image that needs no overview.
 const OVERVIEW_PX: usize = 512;
@@ -168,10 +169,7 @@ impl<T: Sample> CogWriter<T> {
             expected: "1 to 12".into(),
         })?;
         let path = path.as_ref().to_path_buf();
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
-            _ => PathBuf::from("."),
-        };
+        let folder = atomic::folder_of(&path);
         let fill: T = nodata_as(options.nodata).unwrap_or_default();
         let mut levels = Vec::new();
         let (mut width, mut height) = (width, height);
@@ -256,14 +254,15 @@ impl<T: Sample> CogWriter<T> {
             assemble(&layers, &frame)
         };
         let levels = &mut self.levels;
-        write_atomically(&self.path, &self.folder, |out| {
+        atomic::write(&self.path, |out| {
             out.write_all(&head)?;
             for level in levels.iter_mut().rev() {
                 level.spool.seek(SeekFrom::Start(0))?;
                 io::copy(&mut level.spool, out)?;
             }
             Ok(())
-        })?;
+        })
+        .map_err(CogError::io("write", &self.path))?;
         self.write_names()
     }
 
@@ -273,9 +272,10 @@ impl<T: Sample> CogWriter<T> {
         name.push(".aux.xml");
         let path = PathBuf::from(name);
         match &self.options.legend {
-            Some(legend) => write_atomically(&path, &self.folder, |out| {
-                out.write_all(class_names(legend).as_bytes())
-            }),
+            Some(legend) => {
+                atomic::write(&path, |out| out.write_all(class_names(legend).as_bytes()))
+                    .map_err(CogError::io("write", &path))
+            }
             None => match fs::remove_file(&path) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => {
                     Err(CogError::io("remove old class names", &path)(e))
@@ -317,46 +317,5 @@ fn check_image(shape: (usize, usize, usize), georef: &Georef) -> Result<(), CogE
             expected: "an EPSG code from 1024 to 32766, a finite corner, a pixel over 0".into(),
         });
     }
-    Ok(())
-}
-
-/// Writes a file under a passing name in the same folder, makes sure it is on disk, and renames it.
-fn write_atomically(
-    path: &Path,
-    folder: &Path,
-    fill: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
-) -> Result<(), CogError> {
-    let fail = CogError::io("write", path);
-    let mut temporary = named_file(folder).map_err(&fail)?;
-    let mut out = BufWriter::with_capacity(1 << 20, temporary.as_file_mut());
-    fill(&mut out).map_err(&fail)?;
-    out.flush().map_err(&fail)?;
-    drop(out);
-    temporary.as_file().sync_all().map_err(&fail)?;
-    temporary.persist(path).map_err(|e| fail(e.error))?;
-    sync_folder(folder).map_err(&fail)
-}
-
-#[cfg(unix)]
-fn named_file(folder: &Path) -> io::Result<NamedTempFile> {
-    use std::os::unix::fs::PermissionsExt;
-    // As any new file: the user's umask decides, not the caution that suits passwords.
-    let rights = fs::Permissions::from_mode(0o666);
-    tempfile::Builder::new().prefix(".surco-").permissions(rights).tempfile_in(folder)
-}
-
-#[cfg(not(unix))]
-fn named_file(folder: &Path) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new().prefix(".surco-").tempfile_in(folder)
-}
-
-/// A rename is on disk once its folder is.
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }

@@ -20,6 +20,8 @@ mod options;
 mod overview;
 mod pam;
 mod sample;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use decode::{DecodedBlock, decode_block};

@@ -81,7 +81,7 @@ impl CrsError {
 /// use surco_raster::projection::Projection;
 /// let utm = Projection::from_epsg(32719)?;
 /// let (lon, lat) = utm.to_lonlat(500_000.0, 6_300_000.0)?;
-/// assert!((lon + 69.0).abs() < 1e-9 && (lat + 33.435).abs() < 1e-3);
+/// assert!((lon + 69.0).abs() < 1e-9 && (lat + 33.439_394_7).abs() < 1e-6);
 /// assert!(Projection::from_epsg(24879).is_err()); // PSAD56
 /// # Ok::<(), surco_raster::projection::CrsError>(())
 /// ```

@@ -195,17 +195,21 @@ fn entries(
     entries
 }
 
-/// Band names and other items as GDAL writes them.
+/// Band names and other items as GDAL writes them: values, but not names, are escaped twice.
+///
+/// # Source
+/// GDAL, `frmts/gtiff/gtiffdataset_write.cpp`, `AppendMetadataItem`.
 fn metadata(options: &CogOptions) -> Option<String> {
     if options.band_names.is_empty() && options.metadata.is_empty() {
         return None;
     }
     let mut xml = String::from("<GDALMetadata>\n");
     for (name, value) in &options.metadata {
-        let _ = writeln!(xml, "  <Item name=\"{}\">{}</Item>", escape(name), escape(value));
+        let (name, value) = (escape(name), escape(&escape(value)));
+        let _ = writeln!(xml, "  <Item name=\"{name}\">{value}</Item>");
     }
     for (band, name) in options.band_names.iter().enumerate() {
-        let name = escape(name);
+        let name = escape(&escape(name));
         let _ = writeln!(
             xml,
             "  <Item name=\"DESCRIPTION\" sample=\"{band}\" role=\"description\">{name}</Item>"

@@ -134,7 +134,7 @@ pub enum CogError {
         width: usize,
     },
     /// More than memory should be asked for in one piece.
-    #[error("{what} would take {bytes} bytes, over the limit of {limit}; ask for a smaller window")]
+    #[error("{what} would take {bytes} bytes, over the limit of {limit}")]
     TooLarge {
         /// What would take it.
         what: &'static str,

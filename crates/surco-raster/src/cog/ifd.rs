@@ -86,6 +86,9 @@ struct Field {
     inline: [u8; 8],
 }
 
+/// Type of a tag's values, bytes of one, and all bytes.
+type Raw<'s> = (u16, usize, Cow<'s, [u8]>);
+
 /// A directory of tags.
 #[derive(Debug)]
 pub(crate) struct Ifd {
@@ -173,7 +176,7 @@ impl Ifd {
         source: &'s S,
         tag: u16,
         max: u64,
-    ) -> Result<Option<(u16, usize, Cow<'s, [u8]>)>, Stop> {
+    ) -> Result<Option<Raw<'s>>, Stop> {
         let Some(field) = self.fields.get(&tag) else { return Ok(None) };
         let size = match field.kind {
             1 | 2 | 6 | 7 => 1,

@@ -161,7 +161,7 @@ fn entries(
         shorts(tag::PHOTOMETRIC, &[if colours.is_some() { 3 } else { 1 }]),
         shorts(tag::SAMPLES_PER_PIXEL, &[bands as u16]),
         shorts(tag::PLANAR, &[1]),
-        shorts(tag::PREDICTOR, &[predictor_of(frame.kind)]),
+        shorts(tag::PREDICTOR, &[predictor_of(frame.kind).code()]),
         shorts(tag::TILE_WIDTH, &[layer.block_px as u16]),
         shorts(tag::TILE_HEIGHT, &[layer.block_px as u16]),
         longs(tag::TILE_OFFSETS, layer.blocks.iter().map(|b| data_at + b.0), width),

@@ -4,6 +4,7 @@ use libdeflater::{CompressionLvl, Compressor};
 use ndarray::ArrayView3;
 
 use super::error::CogError;
+use super::header::Predictor;
 use super::sample::{Sample, SampleKind};
 
 /// How all blocks of an image are made.
@@ -14,11 +15,11 @@ pub(crate) struct BlockForm<T> {
     pub(crate) level: CompressionLvl,
 }
 
-/// Value of the tag `Predictor` for blocks of these samples.
-pub(crate) fn predictor_of(kind: SampleKind) -> u16 {
+/// What is done to these samples before compression.
+pub(crate) fn predictor_of(kind: SampleKind) -> Predictor {
     match kind {
-        SampleKind::U8 | SampleKind::U16 | SampleKind::I16 => 2,
-        SampleKind::F32 => 1,
+        SampleKind::U8 | SampleKind::U16 | SampleKind::I16 => Predictor::Horizontal,
+        SampleKind::F32 => Predictor::Float,
     }
 }
 
@@ -50,10 +51,32 @@ pub(crate) fn encode_block<T: Sample>(
 }
 
 fn write_row<T: Sample>(row: &[T], bands: usize, bytes: &mut [u8]) {
-    let predicted = predictor_of(T::KIND) == 2;
-    for (i, out) in bytes.chunks_exact_mut(T::KIND.bytes()).enumerate() {
-        let sample = if predicted && i >= bands { row[i].sub_bits(row[i - bands]) } else { row[i] };
-        sample.write_le(out);
+    let size = T::KIND.bytes();
+    match predictor_of(T::KIND) {
+        Predictor::None => {
+            for (&sample, out) in row.iter().zip(bytes.chunks_exact_mut(size)) {
+                sample.write_le(out);
+            }
+        }
+        Predictor::Horizontal => {
+            for (i, out) in bytes.chunks_exact_mut(size).enumerate() {
+                let sample = if i < bands { row[i] } else { row[i].sub_bits(row[i - bands]) };
+                sample.write_le(out);
+            }
+        }
+        Predictor::Float => {
+            // All highest bytes first, then all next ones, then each as the difference to the left.
+            let mut one = [0; 4];
+            for (i, sample) in row.iter().enumerate() {
+                sample.write_le(&mut one);
+                for (weight, byte) in one.iter().rev().enumerate() {
+                    bytes[weight * row.len() + i] = *byte;
+                }
+            }
+            for i in (bands..bytes.len()).rev() {
+                bytes[i] = bytes[i].wrapping_sub(bytes[i - bands]);
+            }
+        }
     }
 }
 

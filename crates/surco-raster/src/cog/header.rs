@@ -38,6 +38,17 @@ pub enum Predictor {
     Float,
 }
 
+impl Predictor {
+    /// Value of the TIFF tag `Predictor`.
+    pub(crate) fn code(self) -> u16 {
+        match self {
+            Self::None => 1,
+            Self::Horizontal => 2,
+            Self::Float => 3,
+        }
+    }
+}
+
 /// Whether bands share blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Planar {

@@ -1,1 +1,41 @@
-//! From a catalog to the store: plan, fetch, verify, harmonise, write
+//! From a catalog to the store: plan, fetch, verify, harmonise, write.
+//!
+//! [`plan()`] asks a STAC API or a file of items and lists cells, scenes and shards; [`run()`] fetches every
+//! needed block once, checks it, and writes shard after shard. A run that is stopped, killed or cut off
+//! is resumed by the same call; what could not be read is a hole, listed in the manifest and the
+//! summary.
+//!
+//! | module | does |
+//! |---|---|
+//! | `stac`, `catalog`, `href`, `scene`, `dedup` | from a catalog's items to scenes |
+//! | `plan`, `geometry` | from scenes to cells |
+//! | `fetch`, `opened` | byte ranges, headers, retries |
+//! | `blocks`, `planes`, `parked`, `witness`, `offset` | from blocks to the planes of a shard |
+//! | `shard`, `run` | one shard, all shards |
+//!
+//! Absent on purpose: choosing splits, masking clouds (the store keeps the SCL), resampling other than
+//! doubling 20 m pixels.
+
+mod blocks;
+mod catalog;
+mod dedup;
+mod error;
+mod fetch;
+mod geometry;
+mod href;
+mod offset;
+mod opened;
+mod parked;
+mod plan;
+mod planes;
+mod request;
+mod run;
+mod scene;
+mod shard;
+mod stac;
+mod witness;
+
+pub use error::CollectError;
+pub use plan::{Plan, PlanFigures, plan, plan_with};
+pub use request::CollectRequest;
+pub use run::{CollectSummary, ListedHole, Patience, RunOptions, Verdicts, run};

@@ -1,0 +1,47 @@
+//! Parts of blocks that a later shard of the same run needs.
+//!
+//! A 20 m block covers four cells. It is fetched and decoded once; the parts of the three cells whose turn
+//! has not come wait here. Over its budget nothing is parked, and such a block is fetched again.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::planes::Piece;
+
+/// Memory for waiting parts: three quarters of a shard's 20 m blocks take 117 MB.
+const BUDGET: usize = 144 << 20;
+
+/// Scene, asset, block and cell, by their numbers in the plan and the file.
+pub(crate) type ParkKey = (usize, usize, usize, usize);
+
+/// The waiting parts.
+#[derive(Debug, Default)]
+pub(crate) struct Parked {
+    lot: Mutex<Lot>,
+}
+
+#[derive(Debug, Default)]
+struct Lot {
+    bytes: usize,
+    pieces: HashMap<ParkKey, Piece>,
+}
+
+impl Parked {
+    pub(crate) fn park(&self, key: ParkKey, cut: impl FnOnce() -> Option<Piece>) {
+        let mut lot = self.lot.lock().unwrap_or_else(PoisonError::into_inner);
+        if lot.bytes >= BUDGET || lot.pieces.contains_key(&key) {
+            return;
+        }
+        if let Some(piece) = cut() {
+            lot.bytes += piece.bytes();
+            lot.pieces.insert(key, piece);
+        }
+    }
+
+    pub(crate) fn take(&self, key: ParkKey) -> Option<Piece> {
+        let mut lot = self.lot.lock().unwrap_or_else(PoisonError::into_inner);
+        let piece = lot.pieces.remove(&key)?;
+        lot.bytes -= piece.bytes();
+        Some(piece)
+    }
+}

@@ -1,0 +1,82 @@
+//! What to collect.
+
+use surco_core::{S2_BANDS, Season, band_by_name};
+
+use crate::CollectError;
+
+/// What to collect, from where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CollectRequest {
+    /// Root URL of a STAC API, or path or URL of a JSON file of items.
+    pub catalog: String,
+    /// Collections of an API; empty = the Sentinel-2 L2A collection it has, Collection 1 first.
+    pub collections: Vec<String>,
+    /// West, south, east and north in degrees; without it, the whole of every tile in the catalog.
+    pub bbox: Option<[f64; 4]>,
+    /// Dates to collect; without it, all.
+    pub season: Option<Season>,
+    /// Bands by name (`B04`) or asset key (`red`); empty = all ten.
+    pub bands: Vec<String>,
+    /// Scenes with more clouds than this, in percent, are left out.
+    pub max_cloud: Option<f64>,
+}
+
+impl CollectRequest {
+    /// A request for all of a catalog.
+    #[must_use]
+    pub fn all_of(catalog: impl Into<String>) -> Self {
+        Self {
+            catalog: catalog.into(),
+            collections: Vec::new(),
+            bbox: None,
+            season: None,
+            bands: Vec::new(),
+            max_cloud: None,
+        }
+    }
+
+    /// Places of the bands in [`S2_BANDS`], in the order every cube stores them.
+    pub(crate) fn band_indices(&self) -> Result<Vec<usize>, CollectError> {
+        if self.bands.is_empty() {
+            return Ok((0..S2_BANDS.len()).collect());
+        }
+        let mut indices = Vec::new();
+        for name in &self.bands {
+            let (index, _) = band_by_name(name).ok_or_else(|| CollectError::Request {
+                what: "band",
+                found: name.clone(),
+                expected: "one of B02, B03, B04, B05, B06, B07, B08, B8A, B11, B12 or their asset keys",
+            })?;
+            indices.push(index);
+        }
+        indices.sort_unstable();
+        indices.dedup();
+        Ok(indices)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), CollectError> {
+        if let Some([west, south, east, north]) = self.bbox {
+            let sane = (-180.0..=180.0).contains(&west)
+                && (-180.0..=180.0).contains(&east)
+                && (-90.0..=90.0).contains(&south)
+                && (-90.0..=90.0).contains(&north);
+            if !sane || west >= east || south >= north {
+                return Err(CollectError::Request {
+                    what: "bounding box",
+                    found: format!("{west},{south},{east},{north}"),
+                    expected: "west,south,east,north in degrees, west < east and south < north",
+                });
+            }
+        }
+        if let Some(percent) = self.max_cloud
+            && !(0.0..=100.0).contains(&percent)
+        {
+            return Err(CollectError::Request {
+                what: "max-cloud",
+                found: percent.to_string(),
+                expected: "0 to 100 percent",
+            });
+        }
+        Ok(())
+    }
+}

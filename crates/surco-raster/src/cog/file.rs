@@ -167,7 +167,12 @@ impl CogFile {
         if image.sample != T::KIND {
             return Err(CogError::SampleKind { found: image.sample, asked: T::KIND });
         }
-        if window.intersect(&image.window()) != Some(window) {
+        let within = |start: usize, len: usize, whole: usize| {
+            start < whole && (1..=whole - start).contains(&len)
+        };
+        if !(within(window.row, window.rows, image.height)
+            && within(window.col, window.cols, image.width))
+        {
             return Err(CogError::Window { window, height: image.height, width: image.width });
         }
         let shape = (image.bands, window.rows, window.cols);

@@ -63,6 +63,8 @@ fn refusals_say_what_was_found_and_what_to_do() {
     let file = CogFile::open(fixture("plain_u16.tif")).unwrap();
     let far = Window { row: 30, col: 0, rows: 4, cols: 1 };
     insta::assert_snapshot!(file.read_u16(far).unwrap_err(), @"window of 4 rows and 1 columns from row 30, column 0 is not inside the image of 33 rows and 20 columns");
+    let huge = Window { row: usize::MAX, col: 1, rows: usize::MAX, cols: 1 };
+    assert!(matches!(file.read_u16(huge), Err(CogError::Window { .. })));
     insta::assert_snapshot!(file.read_u8(file.header().window()).unwrap_err(), @"samples are uint16, asked for as uint8");
 }
 

@@ -23,7 +23,10 @@ fn main() {
     let archive = write_archive(&config, &out, &Silent).unwrap();
     eprintln!("{} scenes, {} bytes, {:?}", archive.scenes, archive.bytes, begin.elapsed());
     for area in &archive.areas {
-        eprintln!("{:2} {:18} {:8.1} ha {:8.1} ha", area.code, area.name, area.area_ha, area.ground_ha);
+        eprintln!(
+            "{:2} {:18} {:8.1} ha {:8.1} ha",
+            area.code, area.name, area.area_ha, area.ground_ha
+        );
     }
     let valley = Valley::new(&config).unwrap();
     let looks = out.join("looks");
@@ -37,7 +40,11 @@ fn main() {
         let scene = valley.shoot(pass);
         let name = format!("{}_{:03.0}.png", &pass.item_id[11..19], scene.cloud_percent());
         save(&looks.join(&name), side, &colour(&scene, pass.offset_dn, [2, 1, 0], 0.30));
-        save(&looks.join(format!("false_{name}")), side, &colour(&scene, pass.offset_dn, [6, 2, 1], 0.45));
+        save(
+            &looks.join(format!("false_{name}")),
+            side,
+            &colour(&scene, pass.offset_dn, [6, 2, 1], 0.45),
+        );
         let scl: Vec<u8> = (0..side * side)
             .flat_map(|i| SCL[scene.scl[[i / side / 2, i % side / 2]] as usize])
             .collect();

@@ -86,7 +86,7 @@ impl ValleyConfig {
     /// [`SimError::Config`] naming the key, the value and the range.
     pub fn check(&self) -> Result<(), SimError> {
         let refuse = |key, found: String, expected| Err(SimError::Config { key, found, expected });
-        if !(64..=2048).contains(&self.side_px) || self.side_px % 4 != 0 {
+        if !(64..=2048).contains(&self.side_px) || !self.side_px.is_multiple_of(4) {
             return refuse("side_px", self.side_px.to_string(), "a multiple of 4 from 64 to 2048");
         }
         if self.tile.len() != 5 || !self.tile.bytes().all(|b| b.is_ascii_alphanumeric()) {

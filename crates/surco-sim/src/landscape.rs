@@ -277,7 +277,7 @@ fn ground(
                 1.0 - 0.20 * patchy - 0.14 * stony + 0.16 * own + 0.09 * strips + 0.06 * fine;
             let late = 5.0 * perlin(here.seed ^ 2, x / 320.0, y / 320.0) + 4.0 * stony;
             let speckle = normal(hash_at(growths ^ 3, col as i32, row as i32));
-            let crowns = 0.75 * speckle + 1.7 * fine;
+            let crowns = 0.55 * speckle + 1.9 * fine;
             [red.clamp(0.0, 1.0), bright, growth.clamp(0.3, 1.5), late, crowns]
         })
         .collect();

@@ -60,7 +60,8 @@ impl Look {
                 Self::Plain { spectrum: blend(&CLEAR_WATER, &SILT_WATER, silt), grain: 0.04 }
             }
             Cover::Pond => {
-                let bloom = unit(patch.seed) * (0.4 + 0.6 * (day - 100.0).clamp(0.0, 150.0) / 150.0);
+                let bloom =
+                    unit(patch.seed) * (0.4 + 0.6 * (day - 100.0).clamp(0.0, 150.0) / 150.0);
                 Self::Plain { spectrum: blend(&CLEAR_WATER, &GREEN_WATER, bloom), grain: 0.03 }
             }
             Cover::Sheds => {
@@ -102,39 +103,55 @@ impl Look {
 /// A pixel of town: a house plot, a street or a square, the same on every date.
 fn town(gardens: &Spectrum, spot: &Spot) -> Spectrum {
     let h = hash_at(17, spot.col as i32, spot.row as i32);
-    let block = hash_at(18, spot.col as i32 / 9, spot.row as i32 / 9);
-    let street = spot.col % 9 == 0 || spot.row % 9 == 0;
-    let roof = if unit(h << 20) < 0.25 { &ZINC_ROOF } else { &TILE_ROOF };
-    let green = (0.18 + 0.55 * unit(block) * unit(h)).min(0.75);
-    let paved = if street { 0.62 } else { 0.16 + 0.2 * unit(block << 24) };
-    let house = lerp(0.35, 0.75, unit(h << 40));
-    let built = blend(&CONCRETE, roof, house).map(|v| v * (0.78 + 0.25 * unit(block << 8)));
-    blend(&blend(&built, &ASPHALT, paved), gardens, if street { 0.5 * green } else { green })
+    let block = hash_at(18, spot.col as i32 / 7, spot.row as i32 / 10);
+    let street = spot.col.is_multiple_of(7) || spot.row.is_multiple_of(10);
+    // a pixel holds parts of two or three roofs
+    let zinc = 0.45 * unit(h << 20) * unit(h << 8);
+    let roof = blend(&TILE_ROOF, &ZINC_ROOF, zinc).map(|v| v * (0.72 + 0.3 * unit(block << 8)));
+    let green = 0.22 + 0.38 * unit(block) * unit(block << 20) + 0.14 * unit(h);
+    let paved = if street { 0.60 } else { 0.22 + 0.15 * unit(block << 24) };
+    let built = blend(&CONCRETE.map(|v| 0.8 * v), &roof, lerp(0.45, 0.75, unit(h << 40)));
+    blend(&blend(&built, &ASPHALT, paved), gardens, if street { 0.6 * green } else { green })
 }
 
 impl Plants {
     fn new(patch: &Patch, weather: &Weather, day: f32, sun_sine: f32) -> Self {
         let t = &patch.traits;
         let now = canopy(patch, weather, day);
-        let (before, after) = (canopy(patch, weather, day - 4.0), canopy(patch, weather, day + 4.0));
+        let (before, after) =
+            (canopy(patch, weather, day - 4.0), canopy(patch, weather, day + 4.0));
         // a harvest or a cut between the two is a step, not a slope
         let change = (after.lai - before.lai) / 8.0;
         let lai_per_day = if change.abs() > 0.22 { 0.0 } else { -change };
         // how dark the shadow between and within crowns is, and how uneven the crowns
         let (dark, rough, tall) = match patch.cover {
-            Cover::Pine => (0.60, 0.10, 1.0),
-            Cover::Eucalyptus => (0.70, 0.10, 1.0),
-            Cover::Sclerophyll => (0.68, 0.13, 0.8),
-            Cover::Espinal => (0.74, 0.14, 0.5),
+            Cover::Pine => (0.52, 0.10, 1.0),
+            Cover::Eucalyptus => (0.62, 0.10, 1.0),
+            Cover::Sclerophyll => (0.74, 0.12, 0.8),
+            Cover::Espinal => (0.80, 0.13, 0.5),
             Cover::Riverside => (0.80, 0.11, 1.0),
-            Cover::Walnut | Cover::Avocado => (0.80, 0.06, 0.8),
-            Cover::Cherry | Cover::Plum | Cover::Citrus => (0.84, 0.06, 0.6),
+            Cover::Walnut | Cover::Avocado => (0.82, 0.06, 0.8),
+            Cover::Cherry | Cover::Plum | Cover::Citrus => (0.86, 0.06, 0.6),
             Cover::WineGrapes | Cover::TableGrapes => (0.90, 0.04, 0.4),
             _ => (1.0, 0.025, 0.0), // low crops
         };
+        // thick evergreen leaves are dark green, leathery ones of the dry hills grey and dry
+        let (green, water) = match patch.cover {
+            Cover::Sclerophyll => (0.72, 0.62),
+            Cover::Espinal => (0.66, 0.66),
+            Cover::Pine => (1.15, 0.85),
+            Cover::Eucalyptus => (0.90, 0.95),
+            Cover::Avocado | Cover::Citrus => (1.20, 1.15),
+            _ => (1.0, 1.0), // crops
+        };
         let crown_gaps = now.crown * (1.0 - sun_sine) * tall;
         Self {
-            leaves: Medium::new(now.chlorophyll, now.brown, 1.0, (dark * t.canopy).min(1.1)),
+            leaves: Medium::new(
+                now.chlorophyll * green,
+                now.brown,
+                water,
+                (dark * t.canopy).min(1.1),
+            ),
             grass: Medium::new(0.85, now.grass_brown, 1.0, 1.0),
             lai_per_day,
             soil: t.soil * now.tilth,

@@ -57,7 +57,7 @@ pub(crate) fn decay(x: f32) -> f32 {
     let whole = z.floor();
     let f = z - whole;
     let p = 1.0
-        + f * (0.693_147_2
+        + f * (std::f32::consts::LN_2
             + f * (0.240_226_5 + f * (0.055_504_1 + f * (0.009_618_1 + f * 0.001_504_1))));
     f32::from_bits((((whole as i32) + 127) as u32) << 23) * p
 }

@@ -101,7 +101,8 @@ fn rings(edges: &mut HashMap<Corner, Vec<Corner>>) -> Vec<Vec<Corner>> {
                     break;
                 }
                 let next = ways.swap_remove(way);
-                let straight = (next.0 - here.0, next.1 - here.1) == (here.0 - before.0, here.1 - before.1);
+                let straight =
+                    (next.0 - here.0, next.1 - here.1) == (here.0 - before.0, here.1 - before.1);
                 if straight && ring.len() > 1 {
                     ring.pop();
                 }
@@ -128,11 +129,7 @@ mod tests {
     /// Worked by hand: a 3 × 3 ring of 1 around a 2, and two pixels of 3 that touch at a corner.
     #[test]
     fn rings_holes_and_corners_are_told_apart() {
-        let raster = ndarray::array![
-            [1_u16, 1, 1, 3, 0],
-            [1, 2, 1, 0, 3],
-            [1, 1, 1, 0, 0],
-        ];
+        let raster = ndarray::array![[1_u16, 1, 1, 3, 0], [1, 2, 1, 0, 3], [1, 1, 1, 0, 0],];
         let found = outlines(&raster);
         assert_eq!(found[&1].len(), 1);
         let rings = &found[&1][0];

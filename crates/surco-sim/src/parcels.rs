@@ -79,7 +79,7 @@ impl Parcels {
         if border_m < 4.5 {
             return (Lot::Road, quarter.turn);
         }
-        let lined = perlin(self.seed ^ 2, x_m / 700.0, y_m / 700.0) > 0.12;
+        let lined = perlin(self.seed ^ 2, x_m / 700.0, y_m / 700.0) > 0.2;
         if border_m < 12.5 && lined {
             return (Lot::Trees, quarter.turn);
         }
@@ -197,14 +197,14 @@ impl Edge {
         let trees_m = |chance: f32, width| if trees < chance { width } else { 0.0 };
         if fields > 12.0 {
             match kind {
-                k if k < 0.6 => Self { lot: Lot::Track, half_m: 3.0, trees_m: trees_m(0.3, 8.0) },
-                _ => Self { lot: Lot::Canal, half_m: 2.5, trees_m: trees_m(0.4, 9.0) },
+                k if k < 0.6 => Self { lot: Lot::Track, half_m: 3.0, trees_m: trees_m(0.2, 9.0) },
+                _ => Self { lot: Lot::Canal, half_m: 2.5, trees_m: trees_m(0.25, 10.0) },
             }
         } else if fields > 4.0 && kind < 0.55 {
-            Self { lot: Lot::Track, half_m: 2.2, trees_m: trees_m(0.15, 7.0) }
+            Self { lot: Lot::Track, half_m: 2.2, trees_m: trees_m(0.08, 8.0) }
         } else {
             let half_m = if kind < 0.45 { 0.0 } else { 1.6 };
-            Self { lot: Lot::Margin, half_m, trees_m: trees_m(0.05, 7.0) }
+            Self { lot: Lot::Margin, half_m, trees_m: trees_m(0.02, 8.0) }
         }
     }
 }

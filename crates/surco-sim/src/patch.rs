@@ -96,7 +96,7 @@ impl Patch {
         let t = &self.traits;
         let luck = f64::from(normal(derive(self.seed, "luck", 0))) * 0.10 + 1.0;
         let vigour = f64::from(t.vigour.min(1.25));
-        let crowns = f64::from((t.crown / 0.6).clamp(0.25, 1.2));
+        let crowns = f64::from((t.crown / 0.7).clamp(0.25, 1.2));
         let late = per_day * f64::from(t.shift_days);
         let tonnes =
             (mean * libm::pow(vigour, 1.15) * crowns_weight(self.cover, crowns) - late) * luck;
@@ -129,14 +129,14 @@ impl Traits {
         let (shift_days, vigour, chlorophyll) = (gauss(shift_sd), gauss(vigour_sd), gauss(0.13));
         let (soil, canopy, crown_off) = (gauss(0.09), gauss(0.07), gauss(1.0));
         let failed = cover.land_use().code() <= 4 && rng.random::<f32>() < 0.05 * spread;
-        let young = rng.random::<f32>() < 0.22 * spread;
+        let young = rng.random::<f32>() < 0.11 * spread;
         let crown = match cover {
-            Cover::Cherry | Cover::Plum => (0.56, 0.13, 0.22),
-            Cover::Walnut => (0.66, 0.14, 0.20),
-            Cover::Avocado | Cover::Citrus => (0.66, 0.13, 0.24),
-            Cover::WineGrapes => (0.40, 0.09, 0.20),
-            Cover::TableGrapes => (0.72, 0.10, 0.35),
-            Cover::Eucalyptus | Cover::Pine => (0.90, 0.06, 0.42),
+            Cover::Cherry | Cover::Plum => (0.68, 0.09, 0.34),
+            Cover::Walnut => (0.76, 0.09, 0.36),
+            Cover::Avocado | Cover::Citrus => (0.76, 0.08, 0.42),
+            Cover::WineGrapes => (0.38, 0.06, 0.25),
+            Cover::TableGrapes => (0.66, 0.08, 0.42),
+            Cover::Eucalyptus | Cover::Pine => (0.93, 0.04, 0.66),
             Cover::Sclerophyll => (0.80, 0.09, 0.62),
             Cover::Espinal => (0.42, 0.10, 0.30),
             Cover::Riverside => (0.78, 0.10, 0.60),
@@ -151,7 +151,7 @@ impl Traits {
             failed,
             crown: crown.clamp(0.08, 1.0),
             chlorophyll: (1.0 + chlorophyll).clamp(0.55, 1.4),
-            weeds: weeds * weeds.sqrt(),
+            weeds: weeds * weeds,
             ploughed: rng.random::<f32>() < 0.4,
             round_days: match cover {
                 Cover::Alfalfa => rng.random_range(29.0..38.0),

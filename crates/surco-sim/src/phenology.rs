@@ -93,7 +93,7 @@ impl Crop {
     const POTATO: Self =
         Self { chlorophyll: 1.1, ..crop(118.0, (171.0, 8.0), (247.0, 8.0), 268.0, 3.9) };
     const TOMATO: Self =
-        Self { chlorophyll: 1.05, ..crop(172.0, (220.0, 9.0), (297.0, 10.0), 309.0, 3.1) };
+        Self { chlorophyll: 1.05, ..crop(172.0, (224.0, 10.0), (290.0, 10.0), 303.0, 2.7) };
     const ONION: Self =
         Self { chlorophyll: 0.9, ..crop(95.0, (166.0, 15.0), (246.0, 8.0), 262.0, 2.4) };
     const FORAGE: Self = crop(5.0, (50.0, 12.0), (400.0, 9.0), 166.0, 3.9);
@@ -129,18 +129,18 @@ pub(crate) fn canopy(patch: &Patch, weather: &Weather, day: f32) -> Canopy {
         Cover::Onion => annual(patch, &[Crop::ONION], own),
         Cover::ForageThenMaize => annual(patch, &[Crop::FORAGE, Crop::LATE_MAIZE], own),
         Cover::PeasThenBeans => annual(patch, &[Crop::PEAS, Crop::BEANS], own),
-        Cover::Cherry => orchard(patch, own, (146.0, 6.0), (22.0, 8.0), 3.1),
+        Cover::Cherry => orchard(patch, own, (146.0, 6.0), (22.0, 8.0), 3.5),
         Cover::Walnut => orchard(patch, own, (165.0, 6.0), (12.0, 8.0), 3.9),
         Cover::Plum => orchard(patch, own, (141.0, 6.0), (16.0, 9.0), 3.0),
-        Cover::WineGrapes => orchard(patch, own, (178.0, 10.0), (4.0, 10.0), 2.3),
-        Cover::TableGrapes => orchard(patch, own, (168.0, 9.0), (10.0, 9.0), 3.0),
+        Cover::WineGrapes => orchard(patch, own, (181.0, 10.0), (3.0, 10.0), 2.2),
+        Cover::TableGrapes => orchard(patch, own, (174.0, 9.0), (8.0, 9.0), 2.9),
         Cover::Avocado => evergreen(patch, own, 4.4, 0.12),
-        Cover::Citrus => evergreen(patch, own, 4.0, 0.05),
+        Cover::Citrus => evergreen(patch, own, 4.3, 0.05),
         Cover::Alfalfa | Cover::Ryegrass => pasture(patch, own),
         Cover::Eucalyptus => evergreen(patch, own, 3.8, 0.04),
         Cover::Pine => evergreen(patch, own, 4.4, 0.02),
-        Cover::Sclerophyll => evergreen(patch, own, 3.0, 0.16),
-        Cover::Espinal => evergreen(patch, own, 1.7, 0.25),
+        Cover::Sclerophyll => evergreen(patch, own, 3.0, 0.24),
+        Cover::Espinal => evergreen(patch, own, 1.9, 0.30),
         Cover::Riverside => orchard(patch, own, (140.0, 9.0), (26.0, 9.0), 4.3),
         Cover::DryGrass => grass(patch, own, 2.3 * weather.rainfed),
         Cover::Margin => grass(patch, own, 1.9),
@@ -223,12 +223,12 @@ fn orchard(patch: &Patch, day: f32, leaf_out: (f32, f32), fall: (f32, f32), lai:
     let wood = 0.42;
     let (grass, dry) = winter_grass(day);
     let sown = t.weeds > 0.55; // a cover crop that drip lines keep alive
-    let summer = if sown { 0.7 * rise(day, 160.0, 20.0) } else { 0.0 };
+    let summer = if sown { 0.5 * rise(day, 160.0, 20.0) } else { 0.0 };
     Canopy {
         lai: green + wood,
         brown: wood / (green + wood),
         crown: t.crown,
-        grass: 2.2 * t.weeds * grass + summer,
+        grass: 1.5 * t.weeds * grass + summer,
         grass_brown: if sown { 0.3 * dry } else { dry },
         chlorophyll: yellow,
         ..BARE
@@ -241,7 +241,7 @@ fn evergreen(patch: &Patch, day: f32, lai: f32, swing: f32) -> Canopy {
     let spring = hump(day, (128.0, 12.0), (196.0, 12.0));
     let drought = rise(day, 275.0, 18.0) * (1.0 - rise(day, 395.0, 12.0));
     let (grass, dry) = winter_grass(day);
-    let open = if patch.cover.land_use().code() == 6 { 1.5 * t.weeds } else { 1.7 };
+    let open = if patch.cover.land_use().code() == 6 { 1.1 * t.weeds } else { 1.9 };
     Canopy {
         lai: lai * t.vigour * (1.0 - swing * (0.5 * spring + drought)),
         brown: 0.05 + 0.3 * swing * drought,
@@ -297,5 +297,84 @@ fn fallow(patch: &Patch, day: f32) -> Canopy {
         tilth: 1.0 - 0.18 * worked,
         chlorophyll: 0.85,
         ..BARE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::look::{Look, Spot};
+    use crate::spectra::ndvi;
+
+    const SPOT: Spot =
+        Spot { red: 0.2, bright: 1.0, growth: 1.0, late: 0.0, crowns: 0.0, row: 5, col: 5 };
+
+    /// Mean NDVI of 60 patches in each month from May (0) to April (11).
+    fn year(cover: Cover) -> Vec<f32> {
+        let weather = Weather::new(7, 2023);
+        let month = |m: usize| {
+            let day = 15.0 + m as f32 * 30.4;
+            let of = |seed: u64| {
+                let patch = Patch::new(cover, seed, (1.0, 0.0), 1.0);
+                let spectrum = Look::new(&patch, &weather, day, 0.7).at(&SPOT);
+                assert!(spectrum.iter().all(|v| (0.0..0.75).contains(v)), "{cover:?} {spectrum:?}");
+                ndvi(&spectrum)
+            };
+            (0..60).map(of).sum::<f32>() / 60.0
+        };
+        (0..12).map(month).collect()
+    }
+
+    /// Months of peak: crop calendars of ODEPA and INIA for central Chile.
+    #[test]
+    fn every_cover_peaks_in_its_month() {
+        const NAMES: [&str; 12] =
+            ["May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb", "Mar", "Apr"];
+        let cases: [(Cover, &[&str], f32, f32); 10] = [
+            // cover, months of its peak, NDVI at the peak at least, lowest month at most
+            (Cover::Wheat, &["Aug", "Sep", "Oct"], 0.75, 0.40),
+            (Cover::Oats, &["Aug", "Sep", "Oct"], 0.70, 0.40),
+            (Cover::GrainMaize, &["Dec", "Jan", "Feb"], 0.75, 0.40),
+            (Cover::Potato, &["Nov", "Dec", "Jan"], 0.65, 0.40),
+            (Cover::Tomato, &["Dec", "Jan", "Feb"], 0.60, 0.40),
+            (Cover::ForageThenMaize, &["Aug", "Sep", "Jan", "Feb"], 0.70, 0.55),
+            (Cover::Cherry, &["Oct", "Nov", "Dec", "Jan"], 0.60, 0.48),
+            (Cover::Walnut, &["Nov", "Dec", "Jan"], 0.60, 0.50),
+            (Cover::WineGrapes, &["Nov", "Dec", "Jan", "Feb"], 0.45, 0.48),
+            (Cover::DryGrass, &["Jul", "Aug", "Sep", "Oct"], 0.60, 0.35),
+        ];
+        for (cover, months, at_least, at_most) in cases {
+            let year = year(cover);
+            let peak = (0..12).max_by(|&a, &b| year[a].total_cmp(&year[b])).unwrap();
+            assert!(
+                months.contains(&NAMES[peak]),
+                "{cover:?} peaks in {}: {year:.2?}",
+                NAMES[peak]
+            );
+            let low = year.iter().copied().fold(1.0, f32::min);
+            assert!(year[peak] > at_least && low < at_most, "{cover:?}: {year:.2?}");
+        }
+    }
+
+    #[test]
+    fn evergreens_are_flat_and_bare_ground_is_bare() {
+        for (cover, low, swing) in
+            [(Cover::Avocado, 0.55, 0.22), (Cover::Citrus, 0.55, 0.22), (Cover::Pine, 0.60, 0.22)]
+        {
+            let year = year(cover);
+            let (min, max) = year.iter().fold((1.0_f32, 0.0_f32), |a, &v| (a.0.min(v), a.1.max(v)));
+            assert!(min > low && max - min < swing, "{cover:?}: {year:.2?}");
+        }
+        assert!(year(Cover::Fallow)[8] < 0.35);
+        assert!(year(Cover::Road).iter().all(|v| (0.0..0.25).contains(v)));
+        assert!(year(Cover::Pond).iter().all(|v| *v < 0.0));
+        assert!(year(Cover::Alfalfa).iter().all(|v| *v > 0.45));
+    }
+
+    #[test]
+    fn maize_is_bare_when_wheat_is_green() {
+        let (wheat, maize) = (year(Cover::Wheat), year(Cover::GrainMaize));
+        assert!(wheat[5] > maize[5] + 0.3, "October");
+        assert!(maize[9] > wheat[9] + 0.3, "February");
     }
 }

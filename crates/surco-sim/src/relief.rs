@@ -25,7 +25,7 @@ impl Relief {
     }
 
     /// Distance to the axis of the river in m, north of it negative.
-    pub(crate) fn from_river_m(&self, x_m: f32, y_m: f32) -> f32 {
+    pub(crate) fn river_distance_m(&self, x_m: f32, y_m: f32) -> f32 {
         let u = x_m / self.side_m;
         let bend = 0.085 * fbm(self.river, u * 2.3, 0.5, 2);
         let meander = 55.0 * fbm(self.river ^ 9, x_m / 620.0, 7.5, 2);
@@ -35,14 +35,19 @@ impl Relief {
     /// How much of a hill a place is: 0 on the valley floor, 1 on a summit.
     pub(crate) fn hill(&self, x_m: f32, y_m: f32) -> f32 {
         let (u, v) = (x_m / self.side_m, y_m / self.side_m);
-        let bump = |cu: f32, cv: f32, radius: f32| {
-            let d2 = (u - cu) * (u - cu) + (v - cv) * (v - cv);
-            1.0 - d2.sqrt() / radius
+        let bent = |salt: u64| 0.055 * fbm(self.hills ^ salt, u * 3.1, v * 3.1, 3);
+        let (bu, bv) = (u + bent(1), v + bent(2));
+        let bump = |cu: f32, cv: f32, radius: f32, long: f32| {
+            // stretched along the valley
+            let (du, dv) = (bu - cu, bv - cv);
+            let (a, b) = ((du + 0.5 * dv) / long, dv - 0.5 * du);
+            1.0 - (a * a + b * b).sqrt() / radius
         };
-        let masses =
-            bump(-0.05, -0.02, 0.56).max(bump(1.06, 1.05, 0.52)).max(bump(0.70, 0.20, 0.15));
+        let masses = bump(-0.06, -0.03, 0.58, 1.0)
+            .max(bump(1.06, 1.06, 0.56, 1.0))
+            .max(bump(0.71, 0.17, 0.15, 1.7) * 0.8);
         let rough = 0.20 * fbm(self.hills, u * 4.5, v * 4.5, 4);
-        let away = smoothstep(180.0, 520.0, self.from_river_m(x_m, y_m).abs());
+        let away = smoothstep(180.0, 520.0, self.river_distance_m(x_m, y_m).abs());
         ((masses + rough) * away).clamp(0.0, 1.0)
     }
 
@@ -55,7 +60,7 @@ impl Relief {
         }
         let ridge = 1.0 - (2.2 * fbm(self.ridges, x_m / 950.0, y_m / 950.0, 5)).abs().min(1.0);
         let scale = (self.side_m / 5120.0).clamp(0.35, 1.6);
-        floor + 430.0 * scale * hill * (0.55 + 0.6 * ridge * smoothstep(0.0, 0.35, hill))
+        floor + 390.0 * scale * hill * (0.55 + 0.6 * ridge * smoothstep(0.0, 0.35, hill))
     }
 }
 
@@ -133,7 +138,7 @@ mod tests {
         for i in 0..100 {
             let x = i as f32 * 51.2;
             let y = (0..512).map(|j| j as f32 * 10.0).min_by(|a, b| {
-                let d = |y: f32| relief.from_river_m(x, y).abs();
+                let d = |y: f32| relief.river_distance_m(x, y).abs();
                 d(*a).total_cmp(&d(*b))
             });
             assert_eq!(relief.hill(x, y.unwrap()), 0.0, "x = {x}");

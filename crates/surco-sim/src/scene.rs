@@ -22,8 +22,9 @@ const CIRRUS: Spectrum = [0.20, 0.188, 0.18, 0.176, 0.172, 0.168, 0.165, 0.16, 0
 const HAZE: Spectrum = [1.0, 0.62, 0.40, 0.34, 0.28, 0.24, 0.2, 0.18, 0.03, 0.01];
 /// Sky light over all light on clear days, by band: it fills shadows with blue.
 const SKYLIGHT: Spectrum = [0.30, 0.21, 0.14, 0.12, 0.10, 0.09, 0.08, 0.07, 0.03, 0.02];
-/// What the view of orbit 53, which looks from the east at this valley, adds to reflectance.
-const VIEW_53: Spectrum = [0.97, 0.965, 0.96, 0.96, 0.965, 0.965, 0.965, 0.965, 0.96, 0.955];
+/// Factor of the view of orbit 53, which looks from the east with the sun behind it, over that of orbit
+/// 96, which looks against the sun.
+const VIEW_53: Spectrum = [1.025, 1.035, 1.04, 1.04, 1.035, 1.035, 1.035, 1.035, 1.04, 1.045];
 /// Smallest reflectance a correction leaves.
 const FLOOR: f32 = 0.0006;
 
@@ -64,7 +65,9 @@ impl Studio<'_> {
         let mut scene = Scene {
             bands: S2_BANDS
                 .iter()
-                .map(|b| Array2::zeros((side * 10 / b.gsd_m as usize, side * 10 / b.gsd_m as usize)))
+                .map(|b| {
+                    Array2::zeros((side * 10 / b.gsd_m as usize, side * 10 / b.gsd_m as usize))
+                })
                 .collect(),
             scl: Array2::zeros((side / 2, side / 2)),
             sky: Array2::zeros((side / 2, side / 2)),
@@ -100,7 +103,8 @@ impl Studio<'_> {
                     }
                 }
                 let slopes = &self.land.ground.slopes;
-                let slope = (slopes.east[[2 * row20, 2 * col20]], slopes.north[[2 * row20, 2 * col20]]);
+                let slope =
+                    (slopes.east[[2 * row20, 2 * col20]], slopes.north[[2 * row20, 2 * col20]]);
                 let evidence = Evidence {
                     spectrum: &mean,
                     opacity: sky.opacity[[row20, col20]],

@@ -60,7 +60,7 @@ impl Kind {
         let u = unit(derive(pass.seed, "kind", 0));
         let from_july = (f32::from(pass.day) - 70.0).abs();
         let winter = libm::expf(-(from_july / 80.0) * (from_july / 80.0));
-        let bad = if weather.rainy(pass.day as usize) { 0.93 } else { 0.24 + 0.30 * winter };
+        let bad = if weather.rainy(pass.day as usize) { 0.95 } else { 0.30 + 0.32 * winter };
         let bad = (bad * cloudiness).min(0.97);
         if u >= bad {
             return Self::Clear;
@@ -89,9 +89,13 @@ impl Kind {
         };
         match self {
             Self::Clear => Recipe { cirrus: 0.10 * c * c, ..base },
-            Self::Scattered => {
-                Recipe { above: lerp(0.9, 2.0, a), soft: 0.75, scale_m: lerp(550.0, 1300.0, c), ..base }
-            }
+            Self::Scattered => Recipe {
+                above: lerp(0.9, 2.0, a),
+                soft: 0.9,
+                scale_m: lerp(550.0, 1300.0, c),
+                most: lerp(0.6, 0.98, b),
+                ..base
+            },
             Self::Broken => Recipe {
                 above: lerp(-0.4, 0.9, a),
                 soft: 0.9,
@@ -162,7 +166,7 @@ impl Sky {
             let streaks = fbm(veil, u / 4200.0, v / 900.0, 5);
             recipe.cirrus * smoothstep(-0.35, 1.1, streaks)
         });
-        let haze = 0.007 * normal(derive(pass.seed, "haze", 0));
+        let haze = 0.004 * (normal(derive(pass.seed, "haze", 0)) + 0.2).clamp(-1.2, 2.6);
         let gain = 1.0 + 0.022 * normal(derive(pass.seed, "gain", 0));
         Self { opacity, glow, shadow, cirrus, haze, gain }
     }

@@ -16,8 +16,11 @@ pub(crate) struct Waiting {
     pub(crate) seed: u64,
 }
 
+/// Covers of a class, each with the share of it and of those before it.
+type Kinds = &'static [(Cover, f32)];
+
 /// Shares of the field area, and of what each class consists.
-const SHARES: [(LandUse, f32, &[(Cover, f32)]); 9] = [
+const SHARES: [(LandUse, f32, Kinds); 9] = [
     (LandUse::Wheat, 0.125, &[(Cover::Wheat, 0.75), (Cover::Oats, 1.0)]),
     (LandUse::Maize, 0.165, &[(Cover::GrainMaize, 0.7), (Cover::SilageMaize, 1.0)]),
     (LandUse::Vegetables, 0.10, &[(Cover::Potato, 0.4), (Cover::Tomato, 0.8), (Cover::Onion, 1.0)]),
@@ -28,7 +31,7 @@ const SHARES: [(LandUse, f32, &[(Cover, f32)]); 9] = [
         &[(Cover::Cherry, 0.5), (Cover::Walnut, 0.8), (Cover::Plum, 1.0)],
     ),
     (LandUse::EvergreenFruit, 0.085, &[(Cover::Avocado, 0.55), (Cover::Citrus, 1.0)]),
-    (LandUse::Vineyard, 0.125, &[(Cover::WineGrapes, 0.75), (Cover::TableGrapes, 1.0)]),
+    (LandUse::Vineyard, 0.125, &[(Cover::WineGrapes, 0.85), (Cover::TableGrapes, 1.0)]),
     (LandUse::Pasture, 0.105, &[(Cover::Alfalfa, 0.6), (Cover::Ryegrass, 1.0)]),
     (LandUse::Bare, 0.06, &[(Cover::Fallow, 1.0)]),
 ];

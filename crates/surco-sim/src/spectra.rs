@@ -24,12 +24,12 @@ const LEAF_MATTER: Spectrum =
 const LEAF_CHLOROPHYLL: Spectrum =
     [2.000, 1.130, 2.020, 0.920, 0.150, 0.016, 0.000, 0.000, 0.0, 0.0];
 const LEAF_WATER: Spectrum = [0.000, 0.000, 0.000, 0.000, 0.000, 0.000, 0.003, 0.008, 0.370, 0.860];
-const LEAF_BROWN: Spectrum = [1.250, 0.800, 0.470, 0.380, 0.290, 0.235, 0.195, 0.165, 0.050, 0.110];
+const LEAF_BROWN: Spectrum = [0.880, 0.640, 0.465, 0.380, 0.290, 0.235, 0.195, 0.165, 0.050, 0.110];
 
 /// Grey-brown alluvial loam of the valley floor, air-dry.
-const LOAM: Spectrum = [0.094, 0.126, 0.162, 0.182, 0.200, 0.217, 0.232, 0.243, 0.315, 0.275];
+const LOAM: Spectrum = [0.088, 0.123, 0.150, 0.171, 0.194, 0.217, 0.232, 0.243, 0.315, 0.275];
 /// Reddish clay on granite, of hills and foot slopes, air-dry.
-const CLAY: Spectrum = [0.068, 0.102, 0.172, 0.203, 0.222, 0.242, 0.256, 0.266, 0.350, 0.295];
+const CLAY: Spectrum = [0.066, 0.105, 0.157, 0.191, 0.216, 0.242, 0.256, 0.266, 0.350, 0.295];
 /// Part of the reflectance that water in the soil takes.
 const WETTING: Spectrum = [0.46, 0.46, 0.46, 0.45, 0.44, 0.43, 0.42, 0.42, 0.50, 0.58];
 /// Straw lying on the soil.

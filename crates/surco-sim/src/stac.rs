@@ -178,7 +178,8 @@ fn properties(config: &ValleyConfig, pass: &Pass, scene: &Scene, bbox: [f64; 4])
 fn footprint(config: &ValleyConfig, pass: &Pass) -> Result<Vec<(f64, f64)>, SimError> {
     let side = config.side_px as f64 * 10.0;
     let edge = |y: f64| f64::from(edge_m(config, pass, y as f32)).clamp(0.0, side);
-    let corners = [(edge(0.0), 0.0), (edge(side), side), (side, side), (side, 0.0), (edge(0.0), 0.0)];
+    let corners =
+        [(edge(0.0), 0.0), (edge(side), side), (side, side), (side, 0.0), (edge(0.0), 0.0)];
     let projection = Projection::from_epsg(config.epsg)?;
     let lonlat = |&(x, y): &(f64, f64)| {
         let (lon, lat) = projection.to_lonlat(config.x0_m + x, config.y0_m - y)?;
@@ -194,7 +195,10 @@ fn stamp(t: DateTime, decimals: usize) -> String {
     let part = format!("{millis:03}000");
     let (y, m, day) = (d.year(), d.month(), d.day());
     let (hour, minute, second) = (c.hour(), c.minute(), c.second());
-    format!("{y:04}-{m:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{}Z", &part[..decimals.min(6)])
+    format!(
+        "{y:04}-{m:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{}Z",
+        &part[..decimals.min(6)]
+    )
 }
 
 /// A number with this many decimals, so that last bits of trigonometry do not reach the files.

@@ -71,7 +71,7 @@ impl Terrain {
                 let around = [(0.0, 0.0), (keep, 0.0), (-keep, 0.0), (0.0, keep), (0.0, -keep)];
                 let dry = |&(dx, dy): &(f32, f32)| {
                     relief.hill(at.0 + dx, at.1 + dy) <= 0.0
-                        && relief.from_river_m(at.0 + dx, at.1 + dy).abs() > 260.0
+                        && relief.river_distance_m(at.0 + dx, at.1 + dy).abs() > 260.0
                 };
                 if around.iter().all(dry) {
                     break;
@@ -90,23 +90,23 @@ impl Terrain {
         };
         let km2 = side_m * side_m / 1e6;
         let mut shapes = Vec::new();
-        for i in 0..(km2 * 1.5).ceil() as u64 {
+        for i in 0..(km2 * 0.9).ceil() as u64 {
             let at = flat(60.0);
             let h = derive(seed, "shape", i);
             let turn = parcels.locate(at.0, at.1).1;
             let size = |n: u32, low: f32, high: f32| low + (high - low) * unit(h << (n * 20));
-            shapes.push(match i % 5 {
+            shapes.push(match i % 3 {
                 0 => Shape {
                     cover: Cover::Pond,
                     at,
                     half: (size(0, 55.0, 120.0), size(1, 40.0, 75.0)),
                     turn,
-                    round: i % 10 == 0,
+                    round: i % 2 == 0,
                 },
                 _ => Shape {
                     cover: Cover::Sheds,
                     at,
-                    half: (size(0, 30.0, 75.0), size(1, 9.0, 26.0)),
+                    half: (size(0, 24.0, 60.0), size(1, 8.0, 19.0)),
                     turn,
                     round: false,
                 },
@@ -149,7 +149,7 @@ impl Terrain {
 
     /// The river, its braids, its gravel and the trees on its banks.
     fn river(&self, x_m: f32, y_m: f32) -> Option<Site> {
-        let d = self.relief.from_river_m(x_m, y_m);
+        let d = self.relief.river_distance_m(x_m, y_m);
         if d.abs() > 330.0 {
             return None;
         }
@@ -182,14 +182,14 @@ impl Terrain {
         let h = hash_at(self.seed ^ 52, i, j);
         let (chance, kind) = (unit(h), unit(h << 24));
         let planted = 0.34 + 0.35 * perlin(self.seed ^ 53, i as f32 * 0.37, j as f32 * 0.37);
-        if hill < 0.24 && chance > 0.80 {
+        if hill < 0.20 && chance > 0.82 {
             let cover = if kind < 0.75 { Cover::Avocado } else { Cover::Citrus };
             return Site::Of(cover, i, j);
         }
         if chance < planted {
             let cover = match kind {
                 k if k < 0.50 => Cover::Eucalyptus,
-                k if k < 0.86 => Cover::Pine,
+                k if k < 0.92 => Cover::Pine,
                 _ => Cover::ClearCut,
             };
             return Site::Of(cover, i, j);
@@ -200,7 +200,7 @@ impl Terrain {
         let (i, j) = stand_at(self.seed ^ 55, x_m, y_m, 600.0);
         let cover = match trees {
             t if t > 0.10 => Cover::Sclerophyll,
-            t if t > -0.12 => Cover::Espinal,
+            t if t > -0.06 => Cover::Espinal,
             _ => Cover::DryGrass,
         };
         Site::Of(cover, i, j)

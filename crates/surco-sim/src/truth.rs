@@ -24,11 +24,16 @@ pub(crate) fn write_truth(valley: &Valley, folder: &Path) -> Result<(), SimError
     let land = valley.land();
     let legend = legend();
     let options = CogOptions::classes(legend.clone());
-    write_cog(&folder.join("classes.tif"), land.class.view().insert_axis(Axis(0)), georef, &options)?;
+    write_cog(
+        folder.join("classes.tif"),
+        land.class.view().insert_axis(Axis(0)),
+        georef,
+        &options,
+    )?;
     let numbers = land.patch.mapv(|p| p + 1);
     let options =
         CogOptions { overviews: Overviews::Nearest, nodata: Some(0.0), ..CogOptions::default() };
-    write_cog(&folder.join("parcels.tif"), numbers.view().insert_axis(Axis(0)), georef, &options)?;
+    write_cog(folder.join("parcels.tif"), numbers.view().insert_axis(Axis(0)), georef, &options)?;
     write_json(&folder.join("legend.json"), &json!(legend))?;
     write_json(&folder.join("areas.json"), &json!(valley.areas()))?;
     let fields = fields(valley)?;
@@ -36,7 +41,8 @@ pub(crate) fn write_truth(valley: &Valley, folder: &Path) -> Result<(), SimError
     for p in fields.iter().map(|f| &f["properties"]).filter(|p| !p["yield_t_ha"].is_null()) {
         let text = |key: &str| p[key].as_str().map_or_else(|| p[key].to_string(), quoted);
         let columns =
-            ["id", "class", "crop", "area_ha", "yield_t_ha", "sowing_shift_days", "failed"].map(text);
+            ["id", "class", "crop", "area_ha", "yield_t_ha", "sowing_shift_days", "failed"]
+                .map(text);
         writeln!(table, "{}", columns.join(",")).expect("writing to a string does not fail");
     }
     write_file(&folder.join("yield.csv"), table.as_bytes())?;

@@ -1,7 +1,7 @@
 //! The words every other room speaks: sensors and bands, grids and cells, seasons, blocks, scales,
 //! scene classes and legends.
 //!
-//! Nothing here reads a file, asks a clock or holds a tensor. The glossary is `docs/words.md`.
+//! Nothing here reads a file, asks a clock or holds a tensor; it writes files whole. The glossary is `docs/words.md`.
 
 mod block;
 mod grid;
@@ -11,6 +11,7 @@ mod scale;
 mod scl;
 mod season;
 mod sensor;
+mod whole;
 
 pub use block::{Block, Fold, fold_of};
 pub use grid::{CELL_PX, CellId, CellIdError, Georef, Window, cells_of};
@@ -22,3 +23,4 @@ pub use scale::{
 pub use scl::Scl;
 pub use season::{Season, SeasonError};
 pub use sensor::{Band, S2_BANDS, band_by_name};
+pub use whole::write_whole;

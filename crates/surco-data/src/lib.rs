@@ -1,1 +1,15 @@
-//! Labels, series, blocks, episodes and batches as plain arrays
+//! Labels, series, blocks, episodes and batches as plain arrays.
+//!
+//! Everything a model sees passes through [`Batch`], whether it comes from the store or from a table
+//! of series, in training as in mapping, so that the two cannot drift apart. No network and no engine
+//! here.
+
+mod batch;
+mod normalise;
+mod sample;
+mod season_token;
+
+pub use batch::{Batch, BatchSpec, QueryGrid};
+pub use normalise::Normalisation;
+pub use sample::{Sample, SpectralBand};
+pub use season_token::{SEASON_FEATURES, season_token};

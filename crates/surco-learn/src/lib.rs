@@ -1,1 +1,23 @@
-//! Pre-training, meta-training and adaptation
+//! Pre-training without labels, meta-training over many small tasks, adaptation to a new one.
+//!
+//! Nothing here writes outside its run folder, and nothing here knows of a store: it learns from
+//! series that it is handed.
+
+mod adapt;
+mod checkpoint;
+mod error;
+mod masked;
+mod meta;
+mod pretrain;
+mod ridge;
+mod run;
+mod step;
+
+pub use adapt::{Adapter, AdapterFeatures, adapt, features};
+pub use checkpoint::{hash_text, sync_folder};
+pub use error::LearnError;
+pub use masked::{Masked, hide, masked_loss};
+pub use meta::{MetaConfig, MetaTask, meta_train};
+pub use pretrain::{PretrainConfig, SeriesPool, pretrain};
+pub use ridge::{Ridge, one_hot};
+pub use run::{Curve, CurvePoint, RunSummary};

@@ -1,0 +1,220 @@
+//! Meta-training: learning an embedding in which a few examples are enough.
+//!
+//! Prototypical networks: an episode draws a few classes, a support and a query set from different
+//! places; each class is the mean of its support embeddings, and queries should lie nearest their own.
+//! First order, no inner loop, and what it trains is exactly what adaptation uses.
+//!
+//! # Source
+//! Snell, Swersky and Zemel 2017, *Prototypical networks for few-shot learning*, equations 1 and 2.
+//!
+//! Input: labelled series of one or more tasks. Output: the encoder, its curve.
+
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use ndarray::Array2;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use surco_core::Progress;
+use surco_data::{Batch, BatchSpec, Sample, SpectralBand};
+use surco_net::{Encoder, EncoderInput, Model};
+
+use crate::LearnError;
+use crate::run::{Curve, CurvePoint};
+use crate::step::{gradients, learning_rate, optimizer, trainable};
+
+/// What meta-training depends on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetaConfig {
+    /// Number of optimiser steps.
+    pub steps: u64,
+    /// Episodes a step.
+    pub episodes: usize,
+    /// Classes an episode, fewer where a task has fewer.
+    pub ways: usize,
+    /// Support examples a class.
+    pub shots: usize,
+    /// Query examples a class.
+    pub queries: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Seed of the episodes.
+    pub seed: u64,
+}
+
+impl Default for MetaConfig {
+    fn default() -> Self {
+        Self { steps: 60, episodes: 2, ways: 6, shots: 3, queries: 5, learning_rate: 3e-4, seed: 0 }
+    }
+}
+
+/// A labelled region and season to draw episodes from.
+#[derive(Clone, Debug)]
+pub struct MetaTask {
+    /// Its name, for the model card.
+    pub name: String,
+    /// Bands of its series.
+    pub bands: Vec<SpectralBand>,
+    /// Window of days.
+    pub window: (i32, i32),
+    /// Its series.
+    pub samples: Vec<Sample>,
+    /// Class of each.
+    pub classes: Vec<usize>,
+    /// Place of each: support and query of a class share no place where it has more than one.
+    pub places: Vec<u64>,
+}
+
+struct Drawn {
+    batch: Batch,
+    ways: usize,
+    support: usize,
+    query_class: Vec<i32>,
+}
+
+/// Meta-trains a model over episodes of the tasks.
+///
+/// # Errors
+/// [`LearnError::TooLittle`] if no task has two classes with enough examples,
+/// [`LearnError::Stopped`] on a stop.
+pub fn meta_train(
+    model: Model,
+    config: &MetaConfig,
+    tasks: &[MetaTask],
+    device: &Device,
+    progress: &dyn Progress,
+) -> Result<(Model, Curve), LearnError> {
+    let tasks: Vec<Members<'_>> = tasks.iter().map(|t| Members::of(t, config)).collect();
+    let tasks: Vec<&Members<'_>> = tasks.iter().filter(|t| t.by_class.len() >= 2).collect();
+    if tasks.is_empty() {
+        return Err(LearnError::TooLittle {
+            found: "no task with two classes of enough examples".into(),
+            expected: format!(
+                "two classes with {} examples each; lower `shots` or `queries`",
+                config.shots + config.queries
+            ),
+        });
+    }
+    let tracked = device.clone().autodiff();
+    let mut encoder = trainable(model.encoder.clone().fork(&tracked));
+    let mut optimizer = optimizer();
+    let mut curve = Curve::default();
+    for step in 0..config.steps {
+        if progress.stopped() {
+            return Err(LearnError::Stopped { step });
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
+        rng.set_stream(step + 1);
+        let drawn: Vec<Drawn> = (0..config.episodes)
+            .map(|_| tasks[rng.random_range(0..tasks.len())].draw(config, &model, &mut rng))
+            .collect();
+        let rate = learning_rate(config.learning_rate, step, config.steps / 10 + 1, config.steps);
+        let (grads, loss) = gradients(&encoder, &tracked, &drawn, |encoder, episode| {
+            prototype_loss(encoder, episode, &tracked)
+        });
+        if !loss.is_finite() {
+            return Err(LearnError::Diverged { step, learning_rate: rate });
+        }
+        encoder = optimizer.step(rate, encoder, grads);
+        let tokens = drawn.iter().map(|d| d.batch.valid_nt.sum() as u64).sum();
+        let point =
+            CurvePoint { step: step + 1, loss, validation: None, learning_rate: rate, tokens };
+        curve.0.push(point);
+        progress.report("meta-train", step + 1, config.steps, &format!("loss {loss:.4}"));
+    }
+    let mut model = Model { encoder: encoder.valid(), config: model.config };
+    model.config.card.stages.push(format!(
+        "prototypical episodes, {} steps of {}, seed {}",
+        config.steps, config.episodes, config.seed
+    ));
+    model.config.card.data.extend(tasks.iter().map(|t| t.task.name.clone()));
+    Ok((model, curve))
+}
+
+struct Members<'a> {
+    task: &'a MetaTask,
+    by_class: Vec<Vec<usize>>,
+}
+
+impl<'a> Members<'a> {
+    fn of(task: &'a MetaTask, config: &MetaConfig) -> Self {
+        let classes = task.classes.iter().max().map_or(0, |&m| m + 1);
+        let mut by_class = vec![Vec::new(); classes];
+        for (i, &class) in task.classes.iter().enumerate() {
+            by_class[class].push(i);
+        }
+        by_class.retain(|members| members.len() >= config.shots + config.queries);
+        Self { task, by_class }
+    }
+
+    fn draw(&self, config: &MetaConfig, model: &Model, rng: &mut ChaCha8Rng) -> Drawn {
+        let mut order: Vec<usize> = (0..self.by_class.len()).collect();
+        shuffle(&mut order, rng);
+        let ways = config.ways.min(order.len());
+        let (mut support, mut query, mut query_class) = (Vec::new(), Vec::new(), Vec::new());
+        for (way, &class) in order[..ways].iter().enumerate() {
+            let (s, q) = self.split(&self.by_class[class], config, rng);
+            support.extend(s);
+            query_class.extend(q.iter().map(|_| way as i32));
+            query.extend(q);
+        }
+        let chosen: Vec<&Sample> =
+            support.iter().chain(&query).map(|&i| &self.task.samples[i]).collect();
+        let mut spec =
+            BatchSpec::new(&self.task.bands, &model.config.normalisation, self.task.window);
+        spec.max_dates = model.config.max_dates;
+        spec.queries = Some(model.config.queries);
+        Drawn { batch: Batch::new(&chosen, &spec), ways, support: support.len(), query_class }
+    }
+
+    /// Support and query of one class, from different places where the class has more than one.
+    fn split(
+        &self,
+        members: &[usize],
+        config: &MetaConfig,
+        rng: &mut ChaCha8Rng,
+    ) -> (Vec<usize>, Vec<usize>) {
+        let mut members = members.to_vec();
+        shuffle(&mut members, rng);
+        let support = members[..config.shots].to_vec();
+        let taken: Vec<u64> = support.iter().map(|&i| self.task.places[i]).collect();
+        let (apart, near): (Vec<usize>, Vec<usize>) =
+            members[config.shots..].iter().partition(|&&i| !taken.contains(&self.task.places[i]));
+        let query = apart.into_iter().chain(near).take(config.queries).collect();
+        (support, query)
+    }
+}
+
+fn shuffle(items: &mut [usize], rng: &mut ChaCha8Rng) {
+    for i in (1..items.len()).rev() {
+        items.swap(i, rng.random_range(0..=i));
+    }
+}
+
+/// Cross-entropy of queries over negative squared distances to the prototypes, averaged over the width.
+fn prototype_loss(encoder: &Encoder, episode: &Drawn, device: &Device) -> Tensor<1> {
+    let embedded = encoder.embed(&EncoderInput::new(&episode.batch, device));
+    let [total, width] = embedded.dims();
+    let queries = total - episode.support;
+    let mut average = Array2::<f32>::zeros((episode.ways, episode.support));
+    let shots = episode.support / episode.ways;
+    for way in 0..episode.ways {
+        average
+            .slice_mut(ndarray::s![way, way * shots..(way + 1) * shots])
+            .fill(1.0 / shots as f32);
+    }
+    let data =
+        TensorData::new(average.into_raw_vec_and_offset().0, [episode.ways, episode.support]);
+    let prototypes =
+        Tensor::<2>::from_data(data, device).matmul(embedded.clone().narrow(0, 0, episode.support));
+    let query = embedded.narrow(0, episode.support, queries);
+    let cross = query.clone().matmul(prototypes.clone().transpose());
+    let norm = prototypes.square().sum_dim(1).transpose();
+    // ‖q‖² is the same for every prototype and falls out of the softmax.
+    let logits = (cross * 2.0 - norm) * (8.0 / width as f64);
+    let classes = TensorData::new(episode.query_class.clone(), [queries, 1]);
+    let chosen =
+        activation::log_softmax(logits, 1).gather(1, Tensor::<2, Int>::from_data(classes, device));
+    chosen.mean().neg()
+}

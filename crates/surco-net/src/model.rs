@@ -1,0 +1,53 @@
+//! A model as people hand it on: an encoder, what it was trained for, and how to feed it.
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+use surco_data::{Normalisation, QueryGrid};
+
+use crate::{Encoder, Size};
+
+/// Everything needed to rebuild a model but its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Version of this file.
+    pub schema: u32,
+    /// Size of the encoder.
+    pub size: Size,
+    /// Mean and deviation of the reflectances it was trained on.
+    pub normalisation: Normalisation,
+    /// Queries that make its embedding.
+    pub queries: QueryGrid,
+    /// Most dates of one series it is shown.
+    pub max_dates: usize,
+    /// How it came to be.
+    pub card: Card,
+}
+
+/// How a model came to be.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// Stages in order, for example `masked 600 steps, seed 7`.
+    pub stages: Vec<String>,
+    /// Data it saw.
+    pub data: Vec<String>,
+    /// Version of the program.
+    pub version: String,
+}
+
+/// An encoder with its config.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The network.
+    pub encoder: Encoder,
+    /// What else belongs to it.
+    pub config: ModelConfig,
+}
+
+/// An encoder with fresh weights, the same for the same seed.
+#[must_use]
+pub fn fresh(size: Size, seed: u64, device: &Device) -> Encoder {
+    device.seed(seed);
+    Encoder::new(size, device)
+}

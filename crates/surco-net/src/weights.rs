@@ -1,0 +1,221 @@
+//! Models on disk: a folder with `model.safetensors` and `config.json`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use sha2::{Digest, Sha256};
+use surco_core::Fault;
+
+use crate::{Encoder, Model, ModelConfig};
+
+/// Version of `config.json`.
+const SCHEMA: u32 = 1;
+
+/// No weights file of this family is larger; a longer one is refused before it is read.
+const LARGEST_BYTES: u64 = 16 << 30;
+
+/// Why a model could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WeightsError {
+    /// A file could not be read or written.
+    #[error("cannot use model file {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// `config.json` is not what it should be.
+    #[error("model config {path} is no model config: {reason}")]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// `model.safetensors` is not what it should be.
+    #[error(
+        "weights {path} do not fit the model: {reason}; the file is damaged or belongs to another model"
+    )]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl WeightsError {
+    /// The kind of fault.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Fault::Input
+            }
+            Self::Io { .. } => Fault::Failed,
+            Self::Config { .. } | Self::Weights { .. } => Fault::Input,
+        }
+    }
+}
+
+/// Writes a model folder; each file is complete or absent, the config last. Gives the SHA-256 of the
+/// weights.
+///
+/// # Errors
+/// [`WeightsError::Io`] if the disk refuses.
+pub fn save_model(model: &Model, folder: &Path) -> Result<String, WeightsError> {
+    fs::create_dir_all(folder)
+        .map_err(|source| WeightsError::Io { path: folder.into(), source })?;
+    let mut collector = Collector::default();
+    model.encoder.visit(&mut collector);
+    let views = collector.tensors.iter().map(|(name, (shape, bytes))| {
+        // Shapes come from live tensors, so a view can only fail on a bug of ours.
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+        (name.clone(), view.expect("a live tensor's bytes fit its shape"))
+    });
+    let path = folder.join("model.safetensors");
+    let bytes = safetensors::serialize(views, None)
+        .map_err(|e| WeightsError::Weights { path: path.clone(), reason: e.to_string() })?;
+    write_whole(&path, &bytes)?;
+    let path = folder.join("config.json");
+    let text = serde_json::to_vec_pretty(&model.config)
+        .map_err(|e| WeightsError::Config { path: path.clone(), reason: e.to_string() })?;
+    write_whole(&path, &text)?;
+    Ok(hex(&Sha256::digest(&bytes)))
+}
+
+/// Reads a model folder onto a device. Gives the SHA-256 of the weights too.
+///
+/// # Errors
+/// [`WeightsError`] naming the file and what is wrong with it.
+pub fn load_model(folder: &Path, device: &Device) -> Result<(Model, String), WeightsError> {
+    let path = folder.join("config.json");
+    let text = read_whole(&path)?;
+    let config: ModelConfig = serde_json::from_slice(&text)
+        .map_err(|e| WeightsError::Config { path: path.clone(), reason: e.to_string() })?;
+    if config.schema != SCHEMA {
+        let reason =
+            format!("schema {} is not {SCHEMA}, the one this version reads", config.schema);
+        return Err(WeightsError::Config { path, reason });
+    }
+    let path = folder.join("model.safetensors");
+    let bytes = read_whole(&path)?;
+    let refuse = |reason: String| WeightsError::Weights { path: path.clone(), reason };
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| refuse(e.to_string()))?;
+    let encoder = Encoder::new(config.size, device);
+    let mut loader = Loader { file: &file, path: Vec::new(), used: 0, problem: None };
+    let encoder = encoder.map(&mut loader);
+    if let Some(problem) = loader.problem {
+        return Err(refuse(problem));
+    }
+    if loader.used != file.len() {
+        return Err(refuse(format!(
+            "{} of {} tensors are unknown",
+            file.len() - loader.used,
+            file.len()
+        )));
+    }
+    Ok((Model { encoder, config }, hex(&Sha256::digest(&bytes))))
+}
+
+fn read_whole(path: &Path) -> Result<Vec<u8>, WeightsError> {
+    let io = |source| WeightsError::Io { path: path.into(), source };
+    let length = fs::metadata(path).map_err(io)?.len();
+    if length > LARGEST_BYTES {
+        let reason = format!("{length} bytes are more than any model of this family has");
+        return Err(WeightsError::Weights { path: path.into(), reason });
+    }
+    fs::read(path).map_err(io)
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), WeightsError> {
+    surco_core::write_whole(path, bytes)
+        .map_err(|source| WeightsError::Io { path: path.into(), source })
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Gathers float parameters by their path in the module.
+#[derive(Default)]
+struct Collector {
+    path: Vec<String>,
+    tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)>,
+}
+
+impl ModuleVisitor for Collector {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let data = param.val().into_data();
+        let shape = param.val().dims().to_vec();
+        let bytes = data.iter::<f32>().flat_map(f32::to_le_bytes).collect();
+        self.tensors.insert(self.path.join("."), (shape, bytes));
+    }
+}
+
+/// Puts tensors of a file into the parameters of the same path and shape.
+struct Loader<'a> {
+    file: &'a SafeTensors<'a>,
+    path: Vec<String>,
+    used: usize,
+    problem: Option<String>,
+}
+
+impl Loader<'_> {
+    fn find(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
+        let view = self.file.tensor(name).map_err(|_| format!("tensor `{name}` is missing"))?;
+        if view.dtype() != Dtype::F32 || view.shape() != shape {
+            return Err(format!(
+                "tensor `{name}` is {:?} {:?}, expected F32 {shape:?}",
+                view.dtype(),
+                view.shape()
+            ));
+        }
+        let values = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
+        let values: Vec<f32> = values.collect();
+        if values.iter().any(|v| !v.is_finite()) {
+            return Err(format!("tensor `{name}` holds values that are no numbers"));
+        }
+        Ok(values)
+    }
+}
+
+impl ModuleMapper for Loader<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = self.path.join(".");
+        let shape: Vec<usize> = param.val().dims().to_vec();
+        match self.find(&name, &shape) {
+            Ok(values) => {
+                self.used += 1;
+                let device = param.val().device();
+                param.map(|_| Tensor::from_data(TensorData::new(values, shape), &device))
+            }
+            Err(problem) => {
+                self.problem.get_or_insert(problem);
+                param
+            }
+        }
+    }
+}

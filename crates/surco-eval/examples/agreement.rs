@@ -44,10 +44,8 @@ fn compare(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
         serde_json::from_slice(&std::fs::read(folder.join("episodes.json"))?)?;
     let bytes = std::fs::read(folder.join("values.f32"))?;
     let (quads, _) = bytes.as_chunks::<4>();
-    let values = Array3::from_shape_vec(
-        file.shape,
-        quads.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-    )?;
+    let values =
+        Array3::from_shape_vec(file.shape, quads.iter().map(|&b| f32::from_le_bytes(b)).collect())?;
     let set = SeriesSet {
         name: &file.name,
         values: values.view(),

@@ -140,7 +140,9 @@ pub enum FewShotError {
         point: usize,
     },
     /// A point's class is not one of the episode.
-    #[error("episode of seed {seed}, k = {k}, uses point {point} of class {label}, not one of its own")]
+    #[error(
+        "episode of seed {seed}, k = {k}, uses point {point} of class {label}, not one of its own"
+    )]
     Label {
         /// Seed of the episode.
         seed: u64,

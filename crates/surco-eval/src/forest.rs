@@ -274,6 +274,9 @@ mod tests {
             Err(FitError::LabelCount { .. })
         ));
         let forest = RandomForest::fit(x.view(), &[0, 1], 2, 5, 0).unwrap();
-        assert!(matches!(forest.predict(array![[0.0_f32, 1.0]].view()), Err(FitError::Width { .. })));
+        assert!(matches!(
+            forest.predict(array![[0.0_f32, 1.0]].view()),
+            Err(FitError::Width { .. })
+        ));
     }
 }

@@ -5,4 +5,5 @@ pub mod forest;
 pub mod logistic;
 pub mod metrics;
 pub mod prepare;
+pub mod report;
 pub mod spread;

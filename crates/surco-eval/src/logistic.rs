@@ -65,8 +65,7 @@ impl LogisticRegression {
         }
         let failed = |e: &dyn std::fmt::Display| FitError::Solver(e.to_string());
         let columns: Vec<f64> = x.t().iter().copied().collect(); // smartcore's matrices own their values
-        let matrix =
-            DenseMatrix::new(samples, features, columns, true).map_err(|e| failed(&e))?;
+        let matrix = DenseMatrix::new(samples, features, columns, true).map_err(|e| failed(&e))?;
         let settings = LogisticRegressionParameters::default().with_alpha(1.0 / c);
         let fitted = Solver::fit(&matrix, &y.to_vec(), settings).map_err(|e| failed(&e))?;
         let rows = fitted.intercept().shape().0;
@@ -141,7 +140,8 @@ mod tests {
     /// Recorded from scikit-learn (tol 1e-10) by `fixtures/metrics.py`.
     #[test]
     fn probabilities_agree_with_scikit_learn() {
-        let cases: Vec<Case> = serde_json::from_str(include_str!("../fixtures/logistic.json")).unwrap();
+        let cases: Vec<Case> =
+            serde_json::from_str(include_str!("../fixtures/logistic.json")).unwrap();
         for case in cases {
             let x = matrix(&case.x);
             let fit = LogisticRegression::fit(x.view(), &case.y, case.classes, case.c).unwrap();

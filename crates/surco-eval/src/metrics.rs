@@ -173,7 +173,8 @@ mod tests {
     /// Recorded from scikit-learn by `fixtures/metrics.py`.
     #[test]
     fn measures_agree_with_scikit_learn() {
-        let cases: Vec<Case> = serde_json::from_str(include_str!("../fixtures/metrics.json")).unwrap();
+        let cases: Vec<Case> =
+            serde_json::from_str(include_str!("../fixtures/metrics.json")).unwrap();
         assert!(cases.len() >= 5);
         for case in cases {
             let got = Confusion::count(&case.truth, &case.predicted, case.classes).unwrap();

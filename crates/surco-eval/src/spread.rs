@@ -88,7 +88,8 @@ fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
     if x > (a + 1.0) / (a + b + 2.0) {
         return 1.0 - incomplete_beta(1.0 - x, b, a);
     }
-    let front = (ln_gamma(a + b) - ln_gamma(a) - ln_gamma(b) + a * x.ln() + b * (1.0 - x).ln()).exp();
+    let front =
+        (ln_gamma(a + b) - ln_gamma(a) - ln_gamma(b) + a * x.ln() + b * (1.0 - x).ln()).exp();
     let keep_off_zero = |v: f64| if v.abs() < 1e-300 { 1e-300 } else { v };
     let (mut c, mut d) = (1.0, 1.0 / keep_off_zero(1.0 - (a + b) * x / (a + 1.0)));
     let mut value = d;
@@ -141,7 +142,8 @@ mod tests {
     /// Recorded from numpy and `scipy.stats.ttest_rel` by `fixtures/metrics.py`.
     #[test]
     fn paired_differences_agree_with_scipy() {
-        let cases: Vec<Case> = serde_json::from_str(include_str!("../fixtures/paired.json")).unwrap();
+        let cases: Vec<Case> =
+            serde_json::from_str(include_str!("../fixtures/paired.json")).unwrap();
         for case in cases {
             let got = Paired::of(&case.first, &case.second).unwrap();
             assert!((got.mean - case.mean).abs() < 1e-13 && (got.sd - case.sd).abs() < 1e-13);

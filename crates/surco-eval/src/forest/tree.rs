@@ -85,7 +85,8 @@ impl Tree {
                 continue;
             };
             here.sort_by_key(|&r| input.value(split.feature, r) > split.threshold);
-            let parted = here.partition_point(|&r| input.value(split.feature, r) <= split.threshold);
+            let parted =
+                here.partition_point(|&r| input.value(split.feature, r) <= split.threshold);
             let low = nodes.len();
             nodes[place] = Node::Split {
                 feature: split.feature as u32,

@@ -1,0 +1,166 @@
+//! The report: one HTML file that holds its pictures and charts and loads nothing from elsewhere.
+//!
+//! Input: a [`Report`], every part optional. Output: text of a page, or a file written whole or not at all.
+//! Captions state what the figures show and are computed from them. Sample config:
+//! `write_report(&report, Path::new("report.html"))`.
+
+mod chart;
+mod figure;
+mod finding;
+mod input;
+mod section;
+mod words;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use surco_core::Fault;
+
+pub use input::{
+    AreaRow, Chip, ClassGrid, ConfusionTable, Curve, CurvePoint, Facts, FewShotTable, Hole,
+    MapAndTruth, NdviCurve, NdviPoint, Picture, Report, Scene, Stage,
+};
+
+/// Why a report could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// A picture's bytes do not fit its size.
+    #[error(
+        "a picture of {width} × {height} pixels has {bytes} bytes: three a pixel were expected"
+    )]
+    Picture {
+        /// Pixels in a row.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// Bytes given.
+        bytes: usize,
+    },
+    /// A picture could not be encoded.
+    #[error("cannot encode a picture as PNG")]
+    Png(#[from] png::EncodingError),
+    /// The template and the data do not fit: a fault of this program.
+    #[error("cannot fill the template of the report")]
+    Template(#[from] minijinja::Error),
+    /// The file could not be written.
+    #[error("cannot write the report to {}", path.display())]
+    Write {
+        /// Where to.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl ReportError {
+    /// The kind of fault.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Picture { .. } => Fault::Input,
+            Self::Png(_) | Self::Template(_) | Self::Write { .. } => Fault::Failed,
+        }
+    }
+}
+
+/// What the template is filled with.
+#[derive(serde::Serialize)]
+struct Page<'a> {
+    w: &'a words::Words,
+    title: &'a str,
+    summary: &'a str,
+    facts: Vec<section::Fact>,
+    in_short: Vec<String>,
+    sections: Vec<section::Section>,
+    foot: String,
+}
+
+/// The report as the text of a page.
+///
+/// # Errors
+/// [`ReportError`] if a picture's bytes do not fit its size.
+pub fn render_report(report: &Report) -> Result<String, ReportError> {
+    let words = &words::ENGLISH;
+    let version = report.facts.as_ref().map_or(env!("CARGO_PKG_VERSION"), |f| &f.version);
+    let mut templates = minijinja::Environment::new();
+    templates.add_template("report.html", include_str!("../templates/report.html"))?;
+    let page = Page {
+        w: words,
+        title: &report.title,
+        summary: &report.summary,
+        facts: section::facts(report, words),
+        in_short: section::in_short(report, words),
+        sections: section::sections(report, words)?,
+        foot: words.fill(words.made_by, &[("version", version)]),
+    };
+    let template = templates.get_template("report.html")?;
+    Ok(template.render(minijinja::value::Serde(&page))?)
+}
+
+/// Writes the report, whole or not at all: under another name in the same folder first, then renamed.
+///
+/// # Errors
+/// [`ReportError`] as [`render_report`], or if the file cannot be written.
+pub fn write_report(report: &Report, path: &Path) -> Result<(), ReportError> {
+    let page = render_report(report)?;
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.surco-tmp", std::process::id()));
+    let beside = path.with_file_name(name);
+    let write = || {
+        let mut file = std::fs::File::create(&beside)?;
+        file.write_all(page.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    };
+    write().map_err(|source| {
+        let _ = std::fs::remove_file(&beside); // the first error is the one to tell
+        ReportError::Write { path: path.to_path_buf(), source }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_report_is_still_a_page() {
+        let page =
+            render_report(&Report { title: "Nothing yet".into(), ..Report::default() }).unwrap();
+        assert!(page.contains("<title>Nothing yet</title>") && !page.contains("<section"));
+    }
+
+    #[test]
+    fn words_from_outside_cannot_become_markup() {
+        let report = Report {
+            title: "<script>alert(1)</script>".into(),
+            assumed: vec!["a < b & c".into()],
+            stages: vec![Stage { name: "<b>".into(), seconds: 1.0 }],
+            ..Report::default()
+        };
+        let page = render_report(&report).unwrap();
+        assert!(!page.contains("<script>alert") && page.contains("a &lt; b &amp; c"));
+        assert!(!page.contains("<b>"));
+    }
+
+    #[test]
+    fn nothing_is_loaded_from_elsewhere() {
+        let page = include_str!("../templates/report.html");
+        for outside in ["http://", "https://", "@import", "<link", "<script", "url("] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn the_file_is_written_whole_and_nothing_is_left_beside_it() {
+        let folder = std::env::temp_dir().join(format!("surco-report-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("report.html");
+        write_report(&Report { title: "One".into(), ..Report::default() }, &path).unwrap();
+        write_report(&Report { title: "Two".into(), ..Report::default() }, &path).unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().contains("Two"));
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(matches!(write_report(&Report::default(), &path), Err(ReportError::Write { .. })));
+    }
+}

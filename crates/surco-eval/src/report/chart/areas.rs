@@ -1,0 +1,57 @@
+//! Areas: estimate with its interval, the truth, and what counting pixels would have said.
+
+use super::{Anchor, Mark, Scale, Svg, css, tick_label, ticks};
+use crate::report::input::AreaRow;
+use crate::report::words::Words;
+
+/// One line per class.
+pub(in crate::report) fn area_chart(rows: &[AreaRow], words: &Words) -> String {
+    let line = 34.0;
+    let (width, height) = (680.0, 20.0 + line * rows.len() as f64 + 44.0);
+    let ends = rows
+        .iter()
+        .flat_map(|r| [r.mapped_ha, r.estimate_ha + r.half_width_ha, r.truth_ha.unwrap_or(0.0)]);
+    let marks = ticks(0.0, ends.filter(|v| v.is_finite()).fold(1.0, f64::max), 5);
+    let step = marks.get(1).map_or(1.0, |second| second - marks[0]);
+    let x = Scale { from: 0.0, to: marks[marks.len() - 1], start: 170.0, end: width - 20.0 };
+    let bottom = 14.0 + line * rows.len() as f64;
+    let mut svg = Svg::new(width, height, words.area_alt);
+    for &tick in &marks {
+        svg.line((x.at(tick), 8.0), (x.at(tick), bottom), "grid");
+        svg.text((x.at(tick), bottom + 17.0), Anchor::Middle, "tick", &tick_label(tick, step));
+    }
+    svg.text(((x.start + x.end) / 2.0, height - 6.0), Anchor::Middle, "label", words.hectares);
+    for (i, row) in rows.iter().enumerate() {
+        let y = 14.0 + line * (i as f64 + 0.5);
+        svg.push(format_args!(
+            r#"<rect x="4" y="{:.1}" width="11" height="11" rx="2" style="fill:{}"/>"#,
+            y - 6.0,
+            css(row.class.colour)
+        ));
+        svg.text(
+            (22.0, y + 4.0),
+            Anchor::Start,
+            "name",
+            &super::super::figure::short(&row.class.name, 21),
+        );
+        let low = (row.estimate_ha - row.half_width_ha).max(0.0);
+        let high = row.estimate_ha + row.half_width_ha;
+        svg.push(format_args!(
+            r#"<line x1="{:.1}" y1="{y}" x2="{:.1}" y2="{y}" style="stroke:var(--accent);stroke-width:5;stroke-opacity:.35;stroke-linecap:round"/>"#,
+            x.at(low),
+            x.at(high)
+        ));
+        svg.mark(Mark::Disc, (x.at(row.estimate_ha), y), 5.0, "fill:var(--accent)");
+        let hollow = "fill:none;stroke:#d55e00;stroke-width:1.8";
+        svg.mark(Mark::Diamond, (x.at(row.mapped_ha), y), 4.4, hollow);
+        if let Some(truth) = row.truth_ha {
+            svg.push(format_args!(
+                r#"<line x1="{0:.1}" y1="{1:.1}" x2="{0:.1}" y2="{2:.1}" style="stroke:var(--ink);stroke-width:2.4"/>"#,
+                x.at(truth),
+                y - 11.0,
+                y + 11.0
+            ));
+        }
+    }
+    svg.finish()
+}

@@ -121,8 +121,8 @@ impl Store {
     /// [`StoreError::Shape`] if the cell is empty, too large or its tile is no plain name.
     pub fn plan_cell(&self, cell: &CellId, spec: &CellSpec) -> Result<Vec<SceneSlot>, StoreError> {
         check_spec(cell, spec)?;
-        let lock = self.root.join(".lock");
-        let file = File::create(&lock).map_err(|e| StoreError::io("write", &lock, e))?;
+        let root = self.root.join("zarr.json");
+        let file = File::open(&root).map_err(|e| StoreError::io("read", &root, e))?;
         // File systems without locks: two runs that plan the same give the same bytes anyway.
         let _guard = file.lock().is_ok();
         let scenes = self.axis(cell, spec)?;
@@ -133,8 +133,10 @@ impl Store {
             bands: spec.bands.clone(),
             scenes,
         };
-        write_object(&self.root.join(&cell.tile).join("zarr.json"), &plain_group())?;
         let dir = self.cell_dir(cell);
+        write_object(&self.root.join(&cell.tile).join("zarr.json"), &plain_group())?;
+        // A group, so that Zarr readers do not wonder what the folder is.
+        write_object(&dir.join("manifest/zarr.json"), &plain_group())?;
         for (key, bytes) in cell_objects(&meta, &spec.crs_wkt) {
             write_object(&dir.join(key), &bytes)?;
         }

@@ -98,8 +98,8 @@ impl Hub {
 pub(crate) struct HttpFile {
     url: Url,
     hub: Arc<Hub>,
-    /// ETag of the first answer: later ones must agree.
-    etag: OnceLock<Option<String>>,
+    /// ETag of the first whole answer that had one: later ones must agree.
+    etag: OnceLock<String>,
 }
 
 impl HttpFile {
@@ -146,14 +146,16 @@ impl HttpFile {
             return again(format!("Content-Range {part:?}, expected {expected:?}"));
         }
         let etag = response.headers().get(ETAG).and_then(|e| e.to_str().ok()).map(str::to_string);
-        if *self.etag.get_or_init(|| etag.clone()) != etag {
-            return Err(Failed::Final(FetchError::Changed));
-        }
         let body = response.bytes().await.map_err(|e| transport(&e))?;
         self.hub.count(body.len());
         let length = part.end - part.start;
         if body.len() as u64 != length {
             return again(format!("{} bytes, expected {length}", body.len()));
+        }
+        if let Some(etag) = etag
+            && *self.etag.get_or_init(|| etag.clone()) != etag
+        {
+            return Err(Failed::Final(FetchError::Changed));
         }
         Ok(Fetched { bytes: body.to_vec(), total })
     }

@@ -28,11 +28,11 @@ pub enum LandUse {
     NativeForest,
     /// Annual grass of the hills, green in winter and golden in summer, and field margins.
     Grassland,
-    /// Fallow fields and the gravel of the river.
+    /// Fallow fields, farm tracks and the gravel of the river.
     Bare,
     /// River and irrigation ponds.
     Water,
-    /// Town, farm buildings and roads.
+    /// Town, farm buildings and paved roads.
     BuiltUp,
 }
 
@@ -165,9 +165,9 @@ impl Cover {
             Self::Eucalyptus | Self::Pine | Self::ClearCut => LandUse::Plantation,
             Self::Sclerophyll | Self::Espinal | Self::Riverside => LandUse::NativeForest,
             Self::DryGrass | Self::Margin => LandUse::Grassland,
-            Self::Fallow | Self::Gravel => LandUse::Bare,
+            Self::Fallow | Self::Gravel | Self::Track => LandUse::Bare,
             Self::River | Self::Pond => LandUse::Water,
-            Self::Town | Self::Sheds | Self::Road | Self::Track => LandUse::BuiltUp,
+            Self::Town | Self::Sheds | Self::Road => LandUse::BuiltUp,
         }
     }
 

@@ -68,7 +68,7 @@ impl Look {
                 let zinc = 0.35 + 0.65 * unit(patch.seed);
                 Self::Plain { spectrum: blend(&CONCRETE, &ZINC_ROOF, zinc), grain: 0.07 }
             }
-            Cover::Road => Self::Plain { spectrum: blend(&ASPHALT, &DUST, 0.30), grain: 0.06 },
+            Cover::Road => Self::Plain { spectrum: blend(&ASPHALT, &DUST, 0.12), grain: 0.06 },
             Cover::Track => {
                 let wet = 0.4 * weather.wet(day);
                 let mud = soil(0.3, 0.9, 1.0, 0.0);
@@ -129,8 +129,8 @@ impl Plants {
             Cover::Eucalyptus => (0.62, 0.10, 1.0),
             Cover::Sclerophyll => (0.74, 0.12, 0.8),
             Cover::Espinal => (0.80, 0.13, 0.5),
-            Cover::Riverside => (0.80, 0.11, 1.0),
-            Cover::Walnut | Cover::Avocado => (0.82, 0.06, 0.8),
+            Cover::Riverside => (0.72, 0.11, 1.0),
+            Cover::Walnut | Cover::Avocado => (0.88, 0.06, 0.8),
             Cover::Cherry | Cover::Plum | Cover::Citrus => (0.86, 0.06, 0.6),
             Cover::WineGrapes | Cover::TableGrapes => (0.90, 0.04, 0.4),
             _ => (1.0, 0.025, 0.0), // low crops
@@ -140,7 +140,7 @@ impl Plants {
             Cover::Sclerophyll => (0.72, 0.62),
             Cover::Espinal => (0.66, 0.66),
             Cover::Pine => (1.15, 0.85),
-            Cover::Eucalyptus => (0.90, 0.95),
+            Cover::Eucalyptus => (0.88, 0.80),
             Cover::Avocado | Cover::Citrus => (1.20, 1.15),
             _ => (1.0, 1.0), // crops
         };

@@ -138,7 +138,7 @@ impl Traits {
             Cover::TableGrapes => (0.66, 0.08, 0.42),
             Cover::Eucalyptus | Cover::Pine => (0.93, 0.04, 0.66),
             Cover::Sclerophyll => (0.80, 0.09, 0.62),
-            Cover::Espinal => (0.42, 0.10, 0.30),
+            Cover::Espinal => (0.52, 0.08, 0.42),
             Cover::Riverside => (0.78, 0.10, 0.60),
             _ => (1.0, 0.0, 1.0), // closed crops
         };

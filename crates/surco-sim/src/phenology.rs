@@ -132,8 +132,8 @@ pub(crate) fn canopy(patch: &Patch, weather: &Weather, day: f32) -> Canopy {
         Cover::Cherry => orchard(patch, own, (146.0, 6.0), (22.0, 8.0), 3.5),
         Cover::Walnut => orchard(patch, own, (165.0, 6.0), (12.0, 8.0), 3.9),
         Cover::Plum => orchard(patch, own, (141.0, 6.0), (16.0, 9.0), 3.0),
-        Cover::WineGrapes => orchard(patch, own, (181.0, 10.0), (3.0, 10.0), 2.2),
-        Cover::TableGrapes => orchard(patch, own, (174.0, 9.0), (8.0, 9.0), 2.9),
+        Cover::WineGrapes => orchard(patch, own, (182.0, 9.0), (-4.0, 9.0), 2.2),
+        Cover::TableGrapes => orchard(patch, own, (176.0, 9.0), (2.0, 9.0), 2.8),
         Cover::Avocado => evergreen(patch, own, 4.4, 0.12),
         Cover::Citrus => evergreen(patch, own, 4.3, 0.05),
         Cover::Alfalfa | Cover::Ryegrass => pasture(patch, own),
@@ -141,7 +141,11 @@ pub(crate) fn canopy(patch: &Patch, weather: &Weather, day: f32) -> Canopy {
         Cover::Pine => evergreen(patch, own, 4.4, 0.02),
         Cover::Sclerophyll => evergreen(patch, own, 3.0, 0.24),
         Cover::Espinal => evergreen(patch, own, 1.9, 0.30),
-        Cover::Riverside => orchard(patch, own, (140.0, 9.0), (26.0, 9.0), 4.3),
+        Cover::Riverside => {
+            // willows and poplars over evergreen chilca
+            let trees = orchard(patch, own, (140.0, 9.0), (26.0, 9.0), 2.6);
+            Canopy { lai: trees.lai + 1.7, brown: 0.4 * trees.brown, ..trees }
+        }
         Cover::DryGrass => grass(patch, own, 2.3 * weather.rainfed),
         Cover::Margin => grass(patch, own, 1.9),
         Cover::ClearCut => Canopy { straw: 0.35, ..grass(patch, own, 1.1 * t.weeds) },

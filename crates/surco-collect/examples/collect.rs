@@ -1,4 +1,5 @@
-//! Collects everything in a catalog into a store: `collect CATALOG STORE [SHARD_INDEX SHARD_COUNT]`.
+//! Collects everything in a catalog into a store, or without a store says what that comes to:
+//! `collect CATALOG [STORE [SHARD_INDEX SHARD_COUNT]]`.
 #![allow(clippy::print_stdout)]
 
 use surco_collect::{CollectError, CollectRequest, RunOptions, plan, run};
@@ -6,12 +7,13 @@ use surco_core::Silent;
 
 fn main() -> Result<(), CollectError> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [catalog, store, part @ ..] = &args[..] else {
-        println!("usage: collect CATALOG STORE [SHARD_INDEX SHARD_COUNT]");
+    let [catalog, rest @ ..] = &args[..] else {
+        println!("usage: collect CATALOG [STORE [SHARD_INDEX SHARD_COUNT]]");
         return Ok(());
     };
     let plan = plan(&CollectRequest::all_of(catalog), &Silent)?;
     println!("{:#?}", plan.figures);
+    let [store, part @ ..] = rest else { return Ok(()) };
     let mut options = RunOptions::into_store(store);
     if let [index, count] = part {
         options.shard_index = index.parse().unwrap_or(0);

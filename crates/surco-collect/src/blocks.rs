@@ -1,22 +1,19 @@
 //! From the blocks of a shard's files to its planes: fetched together, decoded in parallel.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use surco_core::{Progress, Window};
+use surco_core::Window;
 use surco_store::Hole;
-use tokio::runtime::Runtime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
 use crate::CollectError;
-use crate::fetch::{FetchError, Fetched, Hub};
+use crate::fetch::{FetchError, Fetched};
+use crate::fetching::{Date, Fetching, LOOK};
 use crate::opened::{Opened, REREADS, Trouble};
-use crate::parked::Parked;
-use crate::plan::Plan;
 use crate::planes::{Piece, Planes, asset_window};
 use crate::scene::{Layer, SceneAsset};
 
@@ -24,34 +21,6 @@ use crate::scene::{Layer, SceneAsset};
 const GAP_BYTES: u64 = 4 << 10;
 /// One request fetches at most this much, so that a retry is cheap and memory bounded.
 const REQUEST_BYTES: u64 = 4 << 20;
-/// How often the main thread looks whether it should stop.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// A header, or why there is none.
-type Known = Result<Arc<Opened>, String>;
-
-/// What all shards of a run share.
-pub(crate) struct Fetching<'a> {
-    pub(crate) plan: &'a Plan,
-    pub(crate) runtime: &'a Runtime,
-    pub(crate) hub: Arc<Hub>,
-    pub(crate) slots: Arc<Semaphore>,
-    pub(crate) progress: &'a dyn Progress,
-    pub(crate) parked: Parked,
-    pub(crate) blocks: AtomicU64,
-    opened: Mutex<HashMap<(usize, usize), Known>>,
-    /// Cells that still need each scene.
-    waiting: HashMap<usize, Vec<usize>>,
-}
-
-/// One date of a shard that is to be collected.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Date {
-    /// Place in the shard.
-    pub(crate) slot: usize,
-    /// Place in the plan's scenes.
-    pub(crate) scene: usize,
-}
 
 /// Blocks of one file that lie together.
 struct RangeJob {
@@ -80,101 +49,7 @@ struct Laying<'a, 'p> {
     fatal: Mutex<Option<CollectError>>,
 }
 
-impl<'a> Fetching<'a> {
-    pub(crate) fn new(
-        plan: &'a Plan,
-        runtime: &'a Runtime,
-        hub: Arc<Hub>,
-        requests: usize,
-        progress: &'a dyn Progress,
-    ) -> Self {
-        Self {
-            plan,
-            runtime,
-            hub,
-            slots: Arc::new(Semaphore::new(requests)),
-            progress,
-            parked: Parked::default(),
-            blocks: AtomicU64::new(0),
-            opened: Mutex::default(),
-            waiting: HashMap::new(),
-        }
-    }
-
-    /// Says that a cell will need a scene.
-    pub(crate) fn expect(&mut self, scene: usize, cell: usize) {
-        self.waiting.entry(scene).or_default().push(cell);
-    }
-
-    /// Says that a cell has a scene; forgets the headers of scenes that nobody needs any more.
-    pub(crate) fn finish(&mut self, scene: usize, cell: usize) {
-        if let Some(cells) = self.waiting.get_mut(&scene) {
-            cells.retain(|&c| c != cell);
-            if cells.is_empty() {
-                let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-                for asset in 0..self.plan.scenes[scene].assets.len() {
-                    opened.remove(&(scene, asset));
-                }
-            }
-        }
-    }
-
-    pub(crate) fn header(&self, scene: usize, asset: usize) -> Option<Known> {
-        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        opened.get(&(scene, asset)).cloned()
-    }
-
-    /// Reads the headers of scenes that are not known yet, each once.
-    pub(crate) fn open(&self, dates: &[Date]) -> Result<(), CollectError> {
-        let mut tasks = JoinSet::new();
-        for date in dates {
-            let scene = &self.plan.scenes[date.scene];
-            for (a, asset) in scene.assets.iter().enumerate() {
-                if self.header(date.scene, a).is_some() {
-                    continue;
-                }
-                let (key, asset, grid) = ((date.scene, a), asset.clone(), scene.grid);
-                let (hub, slots) = (self.hub.clone(), self.slots.clone());
-                let task = async move {
-                    let _permit = slots.acquire_owned().await;
-                    (key, Opened::open(&asset, &grid, &hub).await)
-                };
-                tasks.spawn_on(task, self.runtime.handle());
-            }
-        }
-        self.join(tasks, |(key, opened)| {
-            let known = match opened {
-                Ok(opened) => Ok(Arc::new(opened)),
-                Err(Trouble::Hole(reason)) => Err(reason),
-                Err(Trouble::Fatal(error)) => return Err(error),
-            };
-            self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(key, known);
-            Ok(())
-        })
-    }
-
-    /// Takes what tasks give, ends on the first fault or when the user asks to.
-    pub(crate) fn join<T: 'static>(
-        &self,
-        mut tasks: JoinSet<T>,
-        mut take: impl FnMut(T) -> Result<(), CollectError>,
-    ) -> Result<(), CollectError> {
-        loop {
-            if self.progress.stopped() {
-                return Err(CollectError::Stopped);
-            }
-            let next = async { tokio::time::timeout(LOOK, tasks.join_next()).await };
-            match self.runtime.block_on(next) {
-                Err(_) => {}
-                Ok(None) => return Ok(()),
-                Ok(Some(Ok(value))) => take(value)?,
-                Ok(Some(Err(fallen))) => {
-                    return Err(CollectError::Runtime(std::io::Error::other(fallen)));
-                }
-            }
-        }
-    }
-
+impl Fetching<'_> {
     /// Lays every block of these dates that meets a cell into the planes; gives what is missing.
     pub(crate) fn lay(
         &self,
@@ -299,7 +174,7 @@ impl Laying<'_, '_> {
                         Trouble::Hole(reason) => {
                             self.hole(job.date, asset, Some((&job.opened, *block)), reason);
                         }
-                        Trouble::Fatal(error) => self.end(error),
+                        Trouble::Fatal(error) => self.end(*error),
                     }
                 }
                 return;
@@ -333,7 +208,7 @@ impl Laying<'_, '_> {
             Err(Trouble::Hole(reason)) => {
                 self.hole(date, asset, Some((opened, block)), reason);
             }
-            Err(Trouble::Fatal(error)) => self.end(error),
+            Err(Trouble::Fatal(error)) => self.end(*error),
         }
     }
 

@@ -49,21 +49,10 @@ pub enum CollectError {
     },
     /// Two scenes of a tile lie on different grids.
     #[error(
-        "tile {tile}: item {first} lies on {first_grid}, item {second} on {second_grid}; collect them into \
-         two stores"
+        "tile {}: item {} lies on {}, item {} on {}; collect them into two stores",
+        .0.tile, .0.first, .0.first_grid, .0.second, .0.second_grid
     )]
-    Grid {
-        /// The tile.
-        tile: String,
-        /// One item.
-        first: String,
-        /// Its grid.
-        first_grid: String,
-        /// The other item.
-        second: String,
-        /// Its grid.
-        second_grid: String,
-    },
+    Grid(Box<GridClash>),
     /// No scene is left.
     #[error("no scene to collect: {items} items in the catalog, {why}")]
     Nothing {
@@ -102,16 +91,31 @@ pub enum CollectError {
     Stopped,
 }
 
+/// Two scenes of a tile on different grids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GridClash {
+    /// The tile.
+    pub tile: String,
+    /// One item.
+    pub first: String,
+    /// Its grid.
+    pub first_grid: String,
+    /// The other item.
+    pub second: String,
+    /// Its grid.
+    pub second_grid: String,
+}
+
 impl CollectError {
     /// The kind of fault, which decides the exit code.
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
             Self::Request { .. } => Fault::Usage,
-            Self::CatalogFile { .. }
-            | Self::Item { .. }
-            | Self::Grid { .. }
-            | Self::Nothing { .. } => Fault::Input,
+            Self::CatalogFile { .. } | Self::Item { .. } | Self::Grid(_) | Self::Nothing { .. } => {
+                Fault::Input
+            }
             Self::CatalogAnswer { .. } | Self::Network { .. } | Self::Changed { .. } => {
                 Fault::Network
             }

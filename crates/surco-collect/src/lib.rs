@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `stac`, `catalog`, `href`, `scene`, `dedup` | from a catalog's items to scenes |
 //! | `plan`, `geometry` | from scenes to cells |
-//! | `fetch`, `opened` | byte ranges, headers, retries |
+//! | `fetch`, `opened`, `fetching` | byte ranges, retries, headers that shards share |
 //! | `blocks`, `planes`, `parked`, `witness`, `offset` | from blocks to the planes of a shard |
 //! | `shard`, `run` | one shard, all shards |
 //!
@@ -21,6 +21,7 @@ mod catalog;
 mod dedup;
 mod error;
 mod fetch;
+mod fetching;
 mod geometry;
 mod href;
 mod offset;
@@ -35,7 +36,7 @@ mod shard;
 mod stac;
 mod witness;
 
-pub use error::CollectError;
+pub use error::{CollectError, GridClash};
 pub use plan::{Plan, PlanFigures, plan, plan_with};
 pub use request::CollectRequest;
 pub use run::{CollectSummary, ListedHole, Patience, RunOptions, Verdicts, run};

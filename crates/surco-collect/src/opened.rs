@@ -31,14 +31,14 @@ pub(crate) enum Trouble {
     /// It cannot be read, now or later: a hole.
     Hole(String),
     /// The run must end.
-    Fatal(CollectError),
+    Fatal(Box<CollectError>),
 }
 
 impl Trouble {
     pub(crate) fn of(asset: &SceneAsset, error: &FetchError) -> Self {
         match error {
             FetchError::Gone(reason) => Self::Hole(reason.clone()),
-            other => Self::Fatal(network(&asset.href, other)),
+            other => Self::Fatal(Box::new(network(&asset.href, other))),
         }
     }
 }

@@ -8,6 +8,7 @@ use surco_store::{CellSpec, SHARD_DATES, SceneSlot};
 
 use crate::catalog;
 use crate::dedup::keep_best;
+use crate::error::GridClash;
 use crate::fetch::Hub;
 use crate::geometry::{Point, meet, rectangle};
 use crate::run::{Patience, runtime};
@@ -151,13 +152,13 @@ fn cells_of_tile(
     let first = &scenes[members[0]];
     let grid = first.grid;
     if let Some(other) = members.iter().map(|&i| &scenes[i]).find(|s| s.grid != grid) {
-        return Err(CollectError::Grid {
+        return Err(CollectError::Grid(Box::new(GridClash {
             tile: tile.into(),
             first: first.id.clone(),
             first_grid: grid.to_string(),
             second: other.id.clone(),
             second_grid: other.grid.to_string(),
-        });
+        })));
     }
     let unusable = |e: &dyn std::fmt::Display| {
         fault(&first.id, "proj:epsg", e.to_string(), "use a catalog in WGS 84 / UTM")

@@ -11,8 +11,8 @@ use surco_core::{OffsetVerdict, Progress};
 use surco_store::{Hole, SHARD_DATES, SceneRecord, SceneSlot, Store};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::blocks::{Date, Fetching};
 use crate::fetch::Hub;
+use crate::fetching::{Date, Fetching};
 use crate::shard::{Judged, Work, collect, inputs_hash};
 use crate::{CollectError, Plan};
 

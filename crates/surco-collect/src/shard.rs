@@ -10,8 +10,8 @@ use surco_store::{Hole, OffsetRecord, SceneRecord, ShardPixels, Store, Written};
 use tokio::task::JoinSet;
 
 use crate::CollectError;
-use crate::blocks::{Date, Fetching};
 use crate::catalog::network;
+use crate::fetching::{Date, Fetching};
 use crate::offset::{expect, judge};
 use crate::plan::{CellPlan, Plan};
 use crate::planes::Planes;

@@ -1,4 +1,5 @@
 //! Whole paths: from a catalog to the store, over files and over a service that misbehaves.
+#![allow(clippy::unwrap_used, reason = "all of it is test")]
 
 mod world;
 

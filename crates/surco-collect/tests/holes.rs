@@ -1,4 +1,5 @@
 //! What cannot be read is said, and what the catalog hides is found out.
+#![allow(clippy::unwrap_used, reason = "all of it is test")]
 
 mod world;
 

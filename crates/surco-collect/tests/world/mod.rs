@@ -1,5 +1,6 @@
 //! A small world for tests: scenes whose truth is known, and a service that misbehaves on purpose.
 #![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, reason = "all of it is test")]
 
 pub(crate) mod scenes;
 pub(crate) mod service;

@@ -49,7 +49,7 @@ pub(crate) fn classify(e: &Evidence<'_>) -> Scl {
         return Scl::CloudShadow;
     }
     let (blue, red, infrared, short) = (s[0], s[2], s[6], s[8]);
-    if blue > 0.27 && red > 0.27 && chance < 0.75 {
+    if blue > 0.27 && red > 0.27 && chance < 0.6 {
         return if blue > 0.36 { Scl::CloudHigh } else { Scl::CloudMedium };
     }
     if blue > 0.15 && red > 0.19 && short < 0.28 && chance < 0.10 {

@@ -60,13 +60,13 @@ impl Kind {
         let u = unit(derive(pass.seed, "kind", 0));
         let from_july = (f32::from(pass.day) - 70.0).abs();
         let winter = libm::expf(-(from_july / 80.0) * (from_july / 80.0));
-        let bad = if weather.rainy(pass.day as usize) { 0.95 } else { 0.30 + 0.32 * winter };
+        let bad = if weather.rainy(pass.day as usize) { 0.95 } else { 0.34 + 0.36 * winter };
         let bad = (bad * cloudiness).min(0.97);
         if u >= bad {
             return Self::Clear;
         }
         let part = u / bad;
-        let rain = if weather.rainy(pass.day as usize) { 0.55 } else { 0.10 * winter };
+        let rain = if weather.rainy(pass.day as usize) { 0.55 } else { 0.30 * winter };
         match part {
             p if p < rain => Self::Overcast,
             p if p < rain + 0.20 => Self::Broken,

@@ -135,12 +135,12 @@ mod tests {
         let report = Report {
             title: "<script>alert(1)</script>".into(),
             assumed: vec!["a < b & c".into()],
-            stages: vec![Stage { name: "<b>".into(), seconds: 1.0 }],
+            stages: vec![Stage { name: "<em>x".into(), seconds: 1.0 }],
             ..Report::default()
         };
         let page = render_report(&report).unwrap();
         assert!(!page.contains("<script>alert") && page.contains("a &lt; b &amp; c"));
-        assert!(!page.contains("<b>"));
+        assert!(!page.contains("<em>"));
     }
 
     #[test]

@@ -1,101 +1,13 @@
 //! Sentences that state what the figures show. Every one is made by comparing numbers with their spread;
 //! none is written in advance.
 
+mod duel;
+
 use super::figure::{number, percent, short, three};
-use super::input::{AreaRow, ConfusionTable, Curve, FewShotTable, NdviCurve, Scene};
+use super::input::{AreaRow, ConfusionTable, Curve, NdviCurve, Scene};
 use super::words::Words;
-use crate::fewshot::Row;
-use crate::spread::{Paired, Spread};
 
-/// Below this p a difference is called one.
-const SURE: f64 = 0.05;
-
-/// What a comparison of two methods came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Ahead,
-    Behind,
-    Even,
-}
-
-/// Judges our row against another on the same draws.
-pub(super) fn judge(ours: &Row, other: &Row) -> (Verdict, Option<Paired>) {
-    let paired = Paired::of(&ours.per_seed, &other.per_seed).filter(|p| p.n > 1);
-    let sure = paired.and_then(|p| p.p).is_some_and(|p| p < SURE);
-    let verdict = match ours.mean - other.mean {
-        _ if !sure => Verdict::Even,
-        gap if gap > 0.0 => Verdict::Ahead,
-        _ => Verdict::Behind,
-    };
-    (verdict, paired)
-}
-
-fn test_words(paired: Option<Paired>, words: &Words) -> String {
-    let Some(Paired { mean, sd, n, p: Some(p), .. }) = paired else {
-        return words.shots_single.into();
-    };
-    let error = number(100.0 * Spread { mean, sd, n }.standard_error(), 1);
-    let p = if p < 0.001 { "< 0.001".into() } else { format!("= {}", number(p, 3)) };
-    words.fill(words.shots_test, &[("error", &error), ("n", &n.to_string()), ("p", &p)])
-}
-
-/// Our method against the best baseline for each k, then against random weights at the smallest and
-/// largest k.
-pub(super) fn shots(table: &FewShotTable, words: &Words) -> Vec<String> {
-    let rows = &table.result.rows;
-    let others = |k: usize| {
-        rows.iter().filter(move |r| {
-            r.k == k
-                && r.method != table.ours
-                && !matches!(r.method.as_str(), "chance" | "random_encoder")
-        })
-    };
-    let mut out = Vec::new();
-    let mut against_random = Vec::new();
-    for ours in rows.iter().filter(|r| r.method == table.ours) {
-        let k = ours.k.to_string();
-        if let Some(other) = others(ours.k).max_by(|a, b| a.mean.total_cmp(&b.mean)) {
-            let (verdict, paired) = judge(ours, other);
-            let pattern = match verdict {
-                Verdict::Ahead => words.shots_ahead,
-                Verdict::Behind => words.shots_behind,
-                Verdict::Even => words.shots_even,
-            };
-            let gap = number(100.0 * (ours.mean - other.mean).abs(), 1);
-            out.push(words.fill(
-                pattern,
-                &[
-                    ("k", &k),
-                    ("ours", words.method_name(&table.ours)),
-                    ("other", words.method_name(&other.method)),
-                    ("gap", &gap),
-                    ("mine", &percent(ours.mean, 1)),
-                    ("theirs", &percent(other.mean, 1)),
-                    ("test", &test_words(paired, words)),
-                ],
-            ));
-        }
-        let random = rows.iter().find(|r| r.k == ours.k && r.method == "random_encoder");
-        against_random.extend(random.map(|random| encoder(ours, random, words)));
-    }
-    let last = against_random.len().saturating_sub(1);
-    let ends = against_random.into_iter().enumerate().filter(|(i, _)| *i == 0 || *i == last);
-    out.extend(ends.map(|(_, sentence)| sentence));
-    out
-}
-
-fn encoder(ours: &Row, random: &Row, words: &Words) -> String {
-    let (verdict, paired) = judge(ours, random);
-    let pattern = match verdict {
-        Verdict::Ahead => words.encoder_adds,
-        Verdict::Behind => words.encoder_harms,
-        Verdict::Even => words.encoder_even,
-    };
-    let gap = 100.0 * (ours.mean - random.mean);
-    let gap = if verdict == Verdict::Even { number(gap, 1) } else { number(gap.abs(), 1) };
-    let test = test_words(paired, words);
-    words.fill(pattern, &[("k", &ours.k.to_string()), ("gap", &gap), ("test", &test)])
-}
+pub(super) use duel::{shots, shots_short, shots_test};
 
 /// Dates and cloud.
 pub(super) fn scenes(scenes: &[Scene], words: &Words) -> Option<String> {
@@ -250,45 +162,4 @@ pub(super) fn areas(rows: &[AreaRow], words: &Words) -> Vec<String> {
 /// Whether an interval holds the truth.
 pub(super) fn holds(row: &AreaRow, truth: f64) -> bool {
     (truth - row.estimate_ha).abs() <= row.half_width_ha
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::words::ENGLISH;
-    use super::*;
-    use crate::fewshot::SuiteResult;
-
-    fn row(method: &str, per_seed: [f64; 4]) -> Row {
-        let Spread { mean, sd, n } = Spread::of(&per_seed);
-        Row { method: method.into(), k: 5, mean, sd, n, per_seed: per_seed.to_vec() }
-    }
-
-    fn told(ours: [f64; 4], forest: [f64; 4], random: [f64; 4]) -> Vec<String> {
-        let rows = vec![row("surco", ours), row("rf_raw", forest), row("random_encoder", random)];
-        let result = SuiteResult { set: "s".into(), metric: "m".into(), rows };
-        shots(&FewShotTable { result, ours: "surco".into() }, &ENGLISH)
-    }
-
-    const LOW: [f64; 4] = [0.50, 0.52, 0.51, 0.53];
-    const HIGH: [f64; 4] = [0.61, 0.62, 0.60, 0.64];
-
-    #[test]
-    fn a_loss_is_told_as_plainly_as_a_win() {
-        let win = told(HIGH, LOW, LOW);
-        assert!(
-            win[0].contains("Surco is ahead of the best baseline, Random forest, by 10.2 points")
-        );
-        assert!(win[1].contains("Pre-training is worth 10.2 points"), "{win:?}");
-        let loss = told(LOW, HIGH, HIGH);
-        assert!(loss[0].contains("Random forest is ahead of Surco by 10.2 points"), "{loss:?}");
-        assert!(loss[0].contains("use the simpler method"));
-        assert!(loss[1].contains("Pre-training did harm"), "{loss:?}");
-    }
-
-    #[test]
-    fn a_gap_within_the_spread_is_no_gap() {
-        let even = told([0.50, 0.60, 0.55, 0.52], [0.55, 0.53, 0.58, 0.50], LOW);
-        assert!(even[0].contains("cannot be told apart"), "{even:?}");
-        assert!(even[1].contains("no difference that can be told"), "{even:?}");
-    }
 }

@@ -135,14 +135,7 @@ pub(super) fn in_short(report: &Report, words: &Words) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     out.extend(report.map.as_ref().and_then(|map| land::agreement(map, words)));
     if let Some(table) = &report.few_shot {
-        out.extend(finding::shots(table, words).into_iter().take(1));
-        let last = table.result.rows.iter().filter(|r| r.method == table.ours).map(|r| r.k).max();
-        let first = table.result.rows.iter().filter(|r| r.method == table.ours).map(|r| r.k).min();
-        if let Some(k) = last.filter(|_| last != first) {
-            let lead = format!(" {k} ");
-            let more = finding::shots(table, words).into_iter().skip(1);
-            out.extend(more.into_iter().find(|s| s.contains(&lead)));
-        }
+        out.extend(finding::shots_short(table, words));
     }
     out.extend(finding::areas(&report.areas, words).into_iter().take(2));
     if let Some(holes) = report.holes.as_ref().filter(|h| !h.is_empty()) {
@@ -186,7 +179,7 @@ fn stages(report: &Report, words: &Words, numbers: &mut Numbers) -> Option<Secti
 
 fn holes_found(holes: &[super::input::Hole], words: &Words) -> String {
     let pixels = number(holes.iter().map(|h| h.pixels).sum::<u64>() as f64, 0);
-    words.fill(words.holes_some, &[("pixels", &pixels), ("n", &holes.len().to_string())])
+    words.fill(words.holes_some, &[("pixels", &pixels)])
 }
 
 fn holes(report: &Report, words: &Words, numbers: &mut Numbers) -> Option<Section> {
@@ -198,7 +191,7 @@ fn holes(report: &Report, words: &Words, numbers: &mut Numbers) -> Option<Sectio
         let [what, pixels, why] = words.holes_columns;
         blocks.push(Block::Table {
             number: numbers.table(),
-            caption: String::new(),
+            caption: words.holes_table.into(),
             head: vec![Cell::words(what), Cell::figure(pixels), Cell::words(why)],
             rows: holes
                 .iter()
@@ -222,5 +215,5 @@ fn limits(report: &Report, words: &Words) -> Option<Section> {
         .map(|(heading, items)| Block::List { heading: heading.into(), items: items.clone() })
         .collect();
     let heading = words.limits.into();
-    (!blocks.is_empty()).then(|| Section { id: "limits", heading, lead: String::new(), blocks })
+    (!blocks.is_empty()).then_some(Section { id: "limits", heading, lead: String::new(), blocks })
 }

@@ -16,6 +16,7 @@ pub(super) struct Words {
     pub(super) in_short: &'static str,
     pub(super) made_by: &'static str,
     pub(super) and: &'static str,
+    pub(super) show_rows: &'static str,
     // facts
     pub(super) time: &'static str,
     pub(super) memory: &'static str,
@@ -64,11 +65,21 @@ pub(super) struct Words {
     pub(super) shots_ahead: &'static str,
     pub(super) shots_behind: &'static str,
     pub(super) shots_even: &'static str,
-    pub(super) shots_single: &'static str,
+    pub(super) shots_one: &'static str,
+    pub(super) shots_gap: &'static str,
     pub(super) shots_test: &'static str,
+    pub(super) short_against: &'static str,
+    pub(super) short_baseline: &'static str,
+    pub(super) short_random: &'static str,
+    /// Ahead, behind, not to be told apart, not tested.
+    pub(super) short_parts: [&'static str; 4],
+    pub(super) label: &'static str,
+    pub(super) labels: &'static str,
     pub(super) encoder_adds: &'static str,
     pub(super) encoder_harms: &'static str,
     pub(super) encoder_even: &'static str,
+    pub(super) encoder_one: &'static str,
+    pub(super) encoder_gap: &'static str,
     pub(super) method: &'static str,
     pub(super) labels_per_class: &'static str,
     pub(super) chance: &'static str,
@@ -114,6 +125,7 @@ pub(super) struct Words {
     pub(super) holes: &'static str,
     pub(super) holes_none: &'static str,
     pub(super) holes_some: &'static str,
+    pub(super) holes_table: &'static str,
     pub(super) holes_columns: [&'static str; 3],
     // limits
     pub(super) limits: &'static str,
@@ -145,6 +157,16 @@ impl Words {
         }
     }
 
+    /// A method's name inside a sentence.
+    pub(super) fn method_inside(&self, key: &str) -> String {
+        let name = self.method_name(key);
+        let mut letters = name.chars();
+        match letters.next().filter(|_| key != "surco") {
+            Some(first) => first.to_lowercase().chain(letters).collect(),
+            None => name.to_string(),
+        }
+    }
+
     /// Names in one list: `a, b and c`.
     pub(super) fn list(&self, names: &[String]) -> String {
         match names {
@@ -165,6 +187,7 @@ pub(super) const ENGLISH: Words = Words {
     in_short: "In short",
     made_by: "Made by Surco {version}. This page is one file: it can be mailed, archived and printed, and it loads nothing from elsewhere.",
     and: "and",
+    show_rows: "Show all {n} rows",
     time: "Run time",
     memory: "Peak memory",
     threads: "Threads",
@@ -178,7 +201,7 @@ pub(super) const ENGLISH: Words = Words {
     offset_subtracted: "found, subtracted",
     offset_absent: "not there",
     offsets_found: "The +1000 offset of newer processing was found and subtracted in {n} of {all} scenes.",
-    chips: "The same land in true colour on {n} dates, {from} to {to}. Grey-white is cloud; dark patches beside it are its shadow.",
+    chips: "The same land in true colour on {n} dates, {from} to {to}. Cloud is grey-white.",
     chip_alt: "True-colour satellite picture of {date}",
     ndvi: "How each crop greens and fades",
     ndvi_lead: "NDVI, from red and near-infrared light, is near 0 over bare soil and near 0.9 over a closed green canopy. Its rise and fall through the year is what tells crops apart.",
@@ -205,14 +228,28 @@ pub(super) const ENGLISH: Words = Words {
     shots_alt: "Balanced accuracy of each method against the number of labels per class; the table below holds the same figures",
     shots_how: "Small dots: one draw of places each; large marks: their mean.",
     shots_table: "Balanced accuracy in %, mean ± standard deviation over draws; n is the number of draws. Best mean of each column in bold.",
-    shots_ahead: "With {k} labels per class {ours} is ahead of the best baseline, {other}, by {gap} points ({mine} against {theirs} %; {test}).",
-    shots_behind: "With {k} labels per class {other} is ahead of {ours} by {gap} points ({theirs} against {mine} %; {test}): use the simpler method here.",
-    shots_even: "With {k} labels per class {ours} and {other} cannot be told apart ({mine} against {theirs} %; {test}).",
-    shots_single: "one draw: no spread, no test",
-    shots_test: "standard error {error} over {n} paired draws, p {p}",
-    encoder_adds: "Pre-training is worth {gap} points over the same encoder with random weights at {k} labels per class ({test}).",
-    encoder_harms: "Pre-training did harm: with {k} labels per class the same encoder with random weights is {gap} points better ({test}).",
-    encoder_even: "Pre-training made no difference that can be told at {k} labels per class: {gap} points against random weights ({test}).",
+    shots_ahead: "With {gaps} {labels} per class, {ours} is ahead of the best baseline.",
+    shots_behind: "With {gaps} {labels} per class, {ours} is behind the best baseline: use the simpler method there.",
+    shots_even: "With {gaps} {labels} per class, {ours} and the best baseline cannot be told apart.",
+    shots_one: "One draw alone was made with {gaps} {labels} per class, so no difference between {ours} and the best baseline can be tested.",
+    shots_gap: "{k} (by {gap} points, {other})",
+    shots_test: "± is the standard error over {n} paired draws. Ahead and behind are said where a paired t-test gives p < 0.05; p is not corrected for the number of comparisons, and draws that share places make it somewhat too small.",
+    short_against: "Against {whom}, {ours} is {parts} {labels} per class.",
+    short_baseline: "the best baseline",
+    short_random: "the same encoder with random weights",
+    short_parts: [
+        "ahead with {ks}",
+        "behind with {ks}",
+        "not to be told apart with {ks}",
+        "untested with {ks}",
+    ],
+    label: "label",
+    labels: "labels",
+    encoder_adds: "Pre-training helps with {gaps} {labels} per class, against the same encoder with random weights.",
+    encoder_harms: "Pre-training does harm with {gaps} {labels} per class, against the same encoder with random weights.",
+    encoder_even: "Pre-training makes no difference that can be told with {gaps} {labels} per class, against the same encoder with random weights.",
+    encoder_one: "One draw alone was made with {gaps} {labels} per class, so whether pre-training helps cannot be tested.",
+    encoder_gap: "{k} (by {gap} points)",
     method: "Method",
     labels_per_class: "labels per class",
     chance: "chance",
@@ -253,7 +290,8 @@ pub(super) const ENGLISH: Words = Words {
     stages_alt: "Seconds of each stage of the run",
     holes: "Holes",
     holes_none: "No pixel that should be there is missing.",
-    holes_some: "{pixels} pixels that should be there are not, in {n} places. They were left out, never filled with zeros.",
+    holes_some: "{pixels} pixels that should be there are not; they were left out, never filled with zeros.",
+    holes_table: "Every hole, with its cause.",
     holes_columns: ["Where", "Pixels", "Why"],
     limits: "What was assumed, and what this does not show",
     assumed: "Assumed",

@@ -49,7 +49,7 @@ pub(in crate::report) fn ndvi_panel(
     svg.path(top.chain(bottom), &format!("fill:{colour};fill-opacity:.28"));
     svg.path(
         seen.iter().map(|p| at(p.date, p.median)),
-        "fill:none;stroke:var(--paper);stroke-width:5",
+        "fill:none;stroke:var(--card);stroke-width:5",
     );
     let line = format!("fill:none;stroke:{colour};stroke-width:2.6;stroke-linejoin:round");
     svg.path(seen.iter().map(|p| at(p.date, p.median)), &line);

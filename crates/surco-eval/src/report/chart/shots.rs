@@ -75,20 +75,20 @@ pub(in crate::report) fn shot_chart(
             .collect();
         let thick = if *method == ours { 2.2 } else { 1.2 };
         svg.path(
-            mine.iter().map(|r| (x(r.k, i), y.at(r.mean))),
+            mine.iter().map(|r| (x(r.k, i) + dodge * 0.2, y.at(r.mean))),
             &format!("fill:none;stroke:{colour};stroke-width:{thick};stroke-opacity:.55"),
         );
         for row in mine {
             for (seed, &score) in row.per_seed.iter().enumerate() {
                 let aside = ((seed * 7 + 3) % 11) as f64 / 11.0 - 0.45;
-                let at = (x(row.k, i) + aside * dodge * 0.6, y.at(score));
+                let at = (x(row.k, i) + dodge * (0.4 * aside - 0.22), y.at(score));
                 svg.mark(Mark::Disc, at, 1.8, &format!("fill:{colour};fill-opacity:.38"));
             }
-            let at = (x(row.k, i), y.at(row.mean));
+            let at = (x(row.k, i) + dodge * 0.2, y.at(row.mean));
             let style =
                 format!("fill:{colour};stroke:{colour};stroke-width:1.6;paint-order:stroke");
-            svg.mark(mark, at, 5.2, "fill:var(--paper);stroke:var(--paper);stroke-width:4");
-            svg.mark(mark, at, 4.8, &style);
+            svg.mark(mark, at, 4.6, "fill:var(--card);stroke:var(--card);stroke-width:4");
+            svg.mark(mark, at, 4.2, &style);
         }
     }
     svg.finish()

@@ -5,7 +5,7 @@ use crate::fewshot::Row;
 use crate::report::chart::{
     CurveText, Mark, Svg, area_chart, learning_chart, method_look, shot_chart,
 };
-use crate::report::figure::{number, percent, short, three};
+use crate::report::figure::{number, percent, short};
 use crate::report::finding;
 use crate::report::input::Report;
 use crate::report::words::Words;
@@ -29,7 +29,7 @@ pub(super) fn learning(report: &Report, words: &Words, numbers: &mut Numbers) ->
         blocks.push(Block::Charts { number, wide: true, charts, keys: Vec::new(), caption });
     }
     let (heading, lead) = (words.learning.into(), words.learning_lead.into());
-    (!blocks.is_empty()).then(|| Section { id: "learning", heading, lead, blocks })
+    (!blocks.is_empty()).then_some(Section { id: "learning", heading, lead, blocks })
 }
 
 /// Methods in the order of the page: ours first, chance last, else as they come.
@@ -67,7 +67,7 @@ pub(super) fn shots(report: &Report, words: &Words, numbers: &mut Numbers) -> Op
             svg: shot_chart(rows, &methods, &table.ours, words),
         }],
         keys: keys.collect(),
-        caption: words.shots_how.into(),
+        caption: format!("{} {}", words.shots_how, finding::shots_test(table, words)),
     };
     let blocks = vec![
         chart,
@@ -143,12 +143,12 @@ pub(super) fn confusion(report: &Report, words: &Words, numbers: &mut Numbers) -
     };
     let mut rows: Vec<Vec<Cell>> = (0..classes).map(line).collect();
     let mut last = vec![Cell::words(words.users)];
-    last.extend(users.iter().map(|&s| Cell::figure(share(s))));
+    last.extend(users.iter().map(|&s| Cell::new("mid", share(s))));
     last.extend([Cell::words(""), Cell::words("")]);
     rows.push(last);
-    let number = numbers.table();
+    let table_number = numbers.table();
     let caption = words.confusion_how.into();
-    let block = Block::Table { number, caption, head, rows, folded: false };
+    let block = Block::Table { number: table_number, caption, head, rows, folded: false };
     let lead = finding::confusion(table, words).join(" ");
     let heading = words.confusion.into();
     Some(Section { id: "confusion", heading, lead, blocks: vec![block] })
@@ -184,16 +184,19 @@ pub(super) fn areas(report: &Report, words: &Words, numbers: &mut Numbers) -> Op
     if truth_known {
         head.extend([Cell::figure(truth), Cell::words(held)]);
     }
+    let largest = rows.iter().map(|r| r.mapped_ha.max(r.estimate_ha)).fold(0.0, f64::max);
+    let decimals = if largest >= 1000.0 { 0 } else { 1 + usize::from(largest < 10.0) };
+    let ha = |value: f64| number(value, decimals);
     let line = |row: &crate::report::input::AreaRow| {
         let mut line = vec![
             Cell::words(short(&row.class.name, 60)),
-            Cell::new("num faint", three(row.mapped_ha)),
-            Cell::new("num best", three(row.estimate_ha)),
-            Cell::figure(three(row.half_width_ha)),
+            Cell::new("num faint", ha(row.mapped_ha)),
+            Cell::new("num best", ha(row.estimate_ha)),
+            Cell::figure(ha(row.half_width_ha)),
         ];
         if truth_known {
             let told = |t: f64| if finding::holds(row, t) { words.yes } else { words.no };
-            line.push(Cell::figure(row.truth_ha.map_or("–".into(), three)));
+            line.push(Cell::figure(row.truth_ha.map_or("–".into(), ha)));
             line.push(Cell::words(row.truth_ha.map_or("–", told)));
         }
         line

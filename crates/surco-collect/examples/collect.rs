@@ -1,5 +1,5 @@
-//! Collects everything in a catalog into a store, or without a store says what that comes to:
-//! `collect CATALOG [STORE [SHARD_INDEX SHARD_COUNT]]`.
+//! Collects a catalog into a store, or without a store says what that comes to:
+//! `collect CATALOG [STORE [W,S,E,N]]`.
 #![allow(clippy::print_stdout)]
 
 use surco_collect::{CollectError, CollectRequest, RunOptions, plan, run};
@@ -8,17 +8,18 @@ use surco_core::Silent;
 fn main() -> Result<(), CollectError> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [catalog, rest @ ..] = &args[..] else {
-        println!("usage: collect CATALOG [STORE [SHARD_INDEX SHARD_COUNT]]");
+        println!("usage: collect CATALOG [STORE [W,S,E,N]]");
         return Ok(());
     };
-    let plan = plan(&CollectRequest::all_of(catalog), &Silent)?;
-    println!("{:#?}", plan.figures);
-    let [store, part @ ..] = rest else { return Ok(()) };
-    let mut options = RunOptions::into_store(store);
-    if let [index, count] = part {
-        options.shard_index = index.parse().unwrap_or(0);
-        options.shard_count = count.parse().unwrap_or(1);
+    let mut request = CollectRequest::all_of(catalog);
+    if let Some(bbox) = rest.get(1) {
+        let numbers: Vec<f64> = bbox.split(',').filter_map(|n| n.parse().ok()).collect();
+        request.bbox = numbers.try_into().ok();
     }
-    println!("{:#?}", run(&plan, &options, &Silent)?);
+    let plan = plan(&request, &Silent)?;
+    println!("{:#?}", plan.figures);
+    if let Some(store) = rest.first() {
+        println!("{:#?}", run(&plan, &RunOptions::into_store(store), &Silent)?);
+    }
     Ok(())
 }

@@ -112,3 +112,69 @@ pub(crate) fn judge(expectation: Expectation, witnesses: &[u16]) -> OffsetRecord
         verdict,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::href::{Base, Href};
+    use crate::scene::Reading;
+
+    /// A scene as a service describes it.
+    fn scene(collection: &str, baseline: Option<&str>, declared: Option<f64>, day: &str) -> Scene {
+        let asset = json!({
+            "href": "a.tif",
+            "proj:shape": [4, 4],
+            "proj:transform": [10, 0, 300_000, 0, -10, 6_100_000],
+            "raster:bands": [{ "offset": declared }],
+        });
+        let item = json!({
+            "id": "S2B_19HBA_1",
+            "collection": collection,
+            "properties": {
+                "datetime": format!("{day}T14:00:00Z"),
+                "proj:epsg": 32719,
+                "s2:processing_baseline": baseline,
+            },
+            "assets": { "red": asset, "scl": asset },
+        });
+        let base = Base::of(&Href::of("/x/items.json").unwrap());
+        let reading = Reading { bands: &[2], base: &base, catalog: "local" };
+        reading.scene(serde_json::from_value(item).unwrap()).unwrap()
+    }
+
+    /// The fields of items as the services really write them; see `earthsearch_v1_*` and
+    /// `planetary_computer_*` among the recorded answers.
+    #[test]
+    fn each_source_has_its_rule() {
+        use OffsetVerdict::{Absent, Subtracted};
+        let rule = |scene: &Scene| {
+            let e = expect(scene);
+            (e.rule, e.expected, e.fields_disagree)
+        };
+        let c1 = scene("sentinel-2-c1-l2a", Some("05.10"), Some(-0.1), "2024-04-22");
+        assert_eq!(rule(&c1), ("sentinel-2-c1-l2a", Subtracted, false));
+        let odd = scene("sentinel-2-c1-l2a", Some("05.10"), Some(0.0), "2024-04-22");
+        assert_eq!(rule(&odd), ("sentinel-2-c1-l2a", Subtracted, true));
+        let mut legacy = scene("sentinel-2-l2a", Some("05.09"), Some(-0.1), "2023-10-08");
+        legacy.boa_offset_applied = Some(true);
+        assert_eq!(rule(&legacy), ("earthsearch:boa_offset_applied", Absent, true));
+        let planetary = scene("sentinel-2-l2a", Some("02.12"), None, "2019-01-01");
+        assert_eq!(rule(&planetary), ("baseline", Absent, false));
+        let unnamed = scene("wc-31UDS", None, Some(0.0), "2017-08-04");
+        assert_eq!(rule(&unnamed), ("declared offset", Absent, false));
+        let bare = scene("x", None, None, "2022-01-25");
+        assert_eq!(rule(&bare), ("date", Subtracted, false));
+    }
+
+    #[test]
+    fn a_few_dark_shadows_do_not_outvote_a_scene() {
+        let vegetation = |low: u16| (0..10_000).map(move |i| low + i % 400);
+        let judge = |dn: Vec<u16>| hear(&dn);
+        assert_eq!(judge(vegetation(300).collect()), PixelEvidence::Absent);
+        assert_eq!(judge(vegetation(1300).collect()), PixelEvidence::Present);
+        let shadows = (0..100).map(|_| 900);
+        assert_eq!(judge(vegetation(1300).chain(shadows).collect()), PixelEvidence::Silent);
+    }
+}

@@ -30,7 +30,7 @@ const EVERYDAY: [&str; 12] = [
 ];
 
 /// Heavy dependencies and the rooms that may have them.
-const HEAVY: [(&str, &[&str]); 24] = [
+const HEAVY: [(&str, &[&str]); 25] = [
     ("anyhow", &["surco"]),
     ("axum", &["surco-serve"]),
     ("base64", &["surco-eval"]),
@@ -39,6 +39,7 @@ const HEAVY: [(&str, &[&str]); 24] = [
     ("crc32c", &["surco-store"]),
     ("csv", &["surco-raster"]),
     ("ctrlc", &["surco"]),
+    ("fs4", &["surco"]),
     ("geojson", &["surco-raster"]),
     ("indicatif", &["surco"]),
     ("libdeflater", &["surco-raster"]),

@@ -5,11 +5,17 @@
 //! here.
 
 mod batch;
+mod cube;
+mod labels;
 mod normalise;
 mod sample;
 mod season_token;
+mod table;
 
 pub use batch::{Batch, BatchSpec, QueryGrid};
+pub use cube::{Cube, CubeError, SeriesWindow, read_cube, read_windows};
+pub use labels::{LabelError, Labels, PointLabel, read_labels};
 pub use normalise::Normalisation;
 pub use sample::{Sample, SpectralBand};
 pub use season_token::{SEASON_FEATURES, season_token};
+pub use table::{SeriesTable, TableBand, TableError, read_table};

@@ -5,7 +5,9 @@
 //! query's; scoring is done here. Sample config: `run_baselines(&set, &episodes, 0, &Silent)`.
 
 mod baselines;
+mod draw;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use ndarray::ArrayView3;
@@ -18,6 +20,7 @@ use crate::metrics::{Confusion, MetricError};
 use crate::spread::Spread;
 
 pub use baselines::run_baselines;
+pub use draw::{DrawDesign, DrawError, draw_episodes, fold_episodes};
 
 /// A column of a table of series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -256,7 +259,8 @@ impl SeriesSet<'_> {
     }
 }
 
-/// Scores one method on every episode: one [`Row`] per k, k ascending.
+/// Scores one method on every episode: one [`Row`] per k, k ascending. Episodes that share k and seed,
+/// such as the folds of a cross-validation, are pooled into one score.
 ///
 /// `predict` gets an episode with its support labels and returns the class of every query point, as
 /// places among the episode's classes. Episodes run side by side on rayon's threads; a method that uses
@@ -293,12 +297,21 @@ where
             .map_err(|source| FewShotError::Predictions { method, seed, k, source })?;
         let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         progress.report("evaluate", done, episodes.len() as u64, "");
-        Ok((k, seed, confusion.balanced_accuracy()))
+        Ok((k, seed, confusion))
     };
     let scores: Vec<_> = episodes.par_iter().map(score).collect::<Result<_, _>>()?;
+    let mut pooled: BTreeMap<(usize, u64), Confusion> = BTreeMap::new();
+    for (k, seed, confusion) in scores {
+        match pooled.entry((k, seed)) {
+            Entry::Vacant(free) => {
+                free.insert(confusion);
+            }
+            Entry::Occupied(mut there) => there.get_mut().add(&confusion),
+        }
+    }
     let mut by_k: BTreeMap<usize, Vec<(u64, f64)>> = BTreeMap::new();
-    for (k, seed, score) in scores {
-        by_k.entry(k).or_default().push((seed, score));
+    for ((k, seed), confusion) in pooled {
+        by_k.entry(k).or_default().push((seed, confusion.balanced_accuracy()));
     }
     Ok(by_k.into_iter().map(|(k, scores)| row(method, k, scores)).collect())
 }

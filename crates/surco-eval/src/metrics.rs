@@ -75,6 +75,11 @@ impl Confusion {
         Ok(Self(counts))
     }
 
+    /// Adds the counts of another matrix of the same classes.
+    pub fn add(&mut self, other: &Self) {
+        self.0 += &other.0;
+    }
+
     /// Number of classes.
     #[must_use]
     pub fn classes(&self) -> usize {

@@ -98,6 +98,27 @@ pub fn render_report(report: &Report) -> Result<String, ReportError> {
     Ok(template.render(minijinja::value::Serde(&page))?)
 }
 
+/// A learning curve as an SVG file of its own, with its colours inside.
+#[must_use]
+pub fn curve_svg(curve: &Curve) -> String {
+    let words = &words::ENGLISH;
+    let alt = words.fill(words.curve_alt, &[("name", &curve.measure), ("measure", &curve.measure)]);
+    let text = chart::CurveText {
+        alt: &alt,
+        step: words.curve_step,
+        train: words.curve_train,
+        validation: words.curve_validation,
+    };
+    let style = "<style>:root{--soft:#8a94a0;--accent:#b4501e}text{font:12px system-ui,sans-serif;fill:#333}\
+        .grid{stroke:#ddd}.axis{stroke:#555}</style>";
+    let svg = chart::learning_chart(curve, &text);
+    svg.replacen("<svg ", "<svg xmlns=\"http://www.w3.org/2000/svg\" ", 1).replacen(
+        '>',
+        &format!(">{style}"),
+        1,
+    )
+}
+
 /// Writes the report, whole or not at all: under another name in the same folder first, then renamed.
 ///
 /// # Errors

@@ -5,7 +5,7 @@
 //! left out is kept. Nothing but the support set decides.
 
 use burn::tensor::Device;
-use ndarray::{Array2, ArrayView2, Axis, concatenate};
+use ndarray::{Array2, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 use surco_data::{BatchSpec, Sample};
 use surco_net::{Model, embed};
@@ -28,11 +28,13 @@ pub enum AdapterFeatures {
 }
 
 impl AdapterFeatures {
-    const ALL: [Self; 3] = [Self::Embedding, Self::Values, Self::Both];
+    /// All kinds; the last is the one to take when nothing can be judged.
+    pub const ALL: [Self; 3] = [Self::Embedding, Self::Values, Self::Both];
 }
 
 /// What adaptation adds to a frozen encoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Adapter {
     /// Features it reads.
     pub features: AdapterFeatures,
@@ -41,91 +43,91 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// Probabilities `[n, class]` of series.
+    /// Probabilities `[n, class]`.
     #[must_use]
-    pub fn predict(
-        &self,
+    pub fn predict(&self, features: &Features) -> Array2<f32> {
+        self.head.predict(features.of_kind(self.features).view())
+    }
+}
+
+/// Features of series, row by row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Features {
+    /// The encoder's embedding, `[n, parts × width]`.
+    pub embedding: Array2<f32>,
+    /// Values at even dates, `[n, dates × bands]`.
+    pub values: Array2<f32>,
+}
+
+impl Features {
+    /// Computes what an adapter of this kind reads; what it does not read stays empty.
+    #[must_use]
+    pub fn new(
+        kind: AdapterFeatures,
         model: &Model,
         samples: &[&Sample],
         spec: &BatchSpec,
         device: &Device,
-    ) -> Array2<f32> {
-        self.head.predict(features(self.features, model, samples, spec, device).view())
+    ) -> Self {
+        let nothing = Array2::zeros((samples.len(), 0));
+        let embedding = match kind {
+            AdapterFeatures::Embedding | AdapterFeatures::Both => {
+                embed(model, samples, spec, device)
+            }
+            AdapterFeatures::Values => nothing.clone(),
+        };
+        let values = match kind {
+            AdapterFeatures::Values | AdapterFeatures::Both => resampled(samples, spec),
+            AdapterFeatures::Embedding => nothing,
+        };
+        Self { embedding, values }
+    }
+
+    /// Some of the rows.
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        Self {
+            embedding: self.embedding.select(Axis(0), rows),
+            values: self.values.select(Axis(0), rows),
+        }
+    }
+
+    fn of_kind(&self, kind: AdapterFeatures) -> Array2<f32> {
+        match kind {
+            AdapterFeatures::Embedding => self.embedding.clone(),
+            AdapterFeatures::Values => self.values.clone(),
+            AdapterFeatures::Both => {
+                concatenate(Axis(1), &[self.embedding.view(), self.values.view()])
+                    .unwrap_or_else(|_| self.embedding.clone())
+            }
+        }
     }
 }
 
-/// The features of one kind, `[n, width]`.
-#[must_use]
-pub fn features(
-    kind: AdapterFeatures,
-    model: &Model,
-    samples: &[&Sample],
-    spec: &BatchSpec,
-    device: &Device,
-) -> Array2<f32> {
-    let embedding = || embed(model, samples, spec, device);
-    let values = || resampled(samples, spec);
-    match kind {
-        AdapterFeatures::Embedding => embedding(),
-        AdapterFeatures::Values => values(),
-        AdapterFeatures::Both => beside(&embedding(), &values()),
-    }
-}
-
-fn beside(a: &Array2<f32>, b: &Array2<f32>) -> Array2<f32> {
-    concatenate(Axis(1), &[a.view(), b.view()]).unwrap_or_else(|_| a.clone())
-}
-
-/// Fits an adapter to a support set. `reference` holds unlabelled series of the same place, whose spread
-/// standardises the features; the support itself will do.
+/// Fits an adapter to a support set, choosing among `kinds` by the support set alone.
+///
+/// `reference` holds features of unlabelled series of the same place, whose spread standardises; the
+/// support itself will do. With one example a class there is nothing to judge by, and the last kind is
+/// taken.
 #[must_use]
 pub fn adapt(
-    model: &Model,
-    support: &[&Sample],
+    support: &Features,
     classes: &[usize],
     class_count: usize,
-    reference: &[&Sample],
-    spec: &BatchSpec,
-    device: &Device,
+    reference: &Features,
+    kinds: &[AdapterFeatures],
 ) -> Adapter {
-    let parts =
-        |samples: &[&Sample]| (embed(model, samples, spec, device), resampled(samples, spec));
-    fit_best(&parts(support), classes, class_count, &parts(reference))
-}
-
-/// Chooses among the sets of features by the support set alone.
-pub(crate) fn fit_best(
-    support: &(Array2<f32>, Array2<f32>),
-    classes: &[usize],
-    class_count: usize,
-    reference: &(Array2<f32>, Array2<f32>),
-) -> Adapter {
-    let pick = |parts: &(Array2<f32>, Array2<f32>), kind| match kind {
-        AdapterFeatures::Embedding => parts.0.clone(),
-        AdapterFeatures::Values => parts.1.clone(),
-        AdapterFeatures::Both => beside(&parts.0, &parts.1),
+    let fit = |&features: &AdapterFeatures| {
+        let (x, r) = (support.of_kind(features), reference.of_kind(features));
+        Adapter { features, head: Ridge::fit(x.view(), classes, class_count, r.view()) }
     };
-    let mut fitted: Vec<Adapter> = AdapterFeatures::ALL
-        .into_iter()
-        .map(|features| {
-            let (x, r) = (pick(support, features), pick(reference, features));
-            Adapter { features, head: fit(x.view(), classes, class_count, r.view()) }
-        })
-        .collect();
-    // One example a class leaves nothing to judge by: both sets of features then.
     let single = (0..class_count).all(|c| classes.iter().filter(|&&k| k == c).count() <= 1);
-    let best = if single {
-        2
-    } else {
-        (0..3)
-            .max_by(|&a, &b| fitted[a].head.left_out.total_cmp(&fitted[b].head.left_out))
-            .unwrap_or(2)
-    };
-    fitted.swap_remove(best)
-}
-
-fn fit(x: ArrayView2<'_, f32>, y: &[usize], count: usize, r: ArrayView2<'_, f32>) -> Ridge {
-    Ridge::fit(x, y, count, r)
+    let last = kinds.last().copied().unwrap_or(AdapterFeatures::Both);
+    if single {
+        return fit(&last);
+    }
+    let best = kinds.iter().map(fit).max_by(|a, b| a.head.left_out.total_cmp(&b.head.left_out));
+    best.unwrap_or_else(|| fit(&last))
 }
 
 /// Values at even dates of the window, linear between observations and held at the ends; red and near

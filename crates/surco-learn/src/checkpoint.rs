@@ -20,7 +20,7 @@ struct Mark {
 
 /// The SHA-256 of a text, in hex.
 #[must_use]
-pub fn hash_text(text: &str) -> String {
+pub(crate) fn hash_text(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
 }
 
@@ -28,7 +28,7 @@ pub fn hash_text(text: &str) -> String {
 ///
 /// # Errors
 /// What the system says.
-pub fn sync_folder(folder: &Path) -> io::Result<()> {
+fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 

@@ -13,11 +13,10 @@ mod ridge;
 mod run;
 mod step;
 
-pub use adapt::{Adapter, AdapterFeatures, adapt, features};
-pub use checkpoint::{hash_text, sync_folder};
+pub use adapt::{Adapter, AdapterFeatures, Features, adapt};
 pub use error::LearnError;
 pub use masked::{Masked, hide, masked_loss};
 pub use meta::{MetaConfig, MetaTask, meta_train};
 pub use pretrain::{PretrainConfig, SeriesPool, pretrain};
-pub use ridge::{Ridge, one_hot};
+pub use ridge::Ridge;
 pub use run::{Curve, CurvePoint, RunSummary};

@@ -32,7 +32,7 @@ pub struct Ridge {
 
 /// Class indices as rows of 0 and 1.
 #[must_use]
-pub fn one_hot(classes: &[usize], count: usize) -> Array2<f64> {
+fn one_hot(classes: &[usize], count: usize) -> Array2<f64> {
     let mut hot = Array2::zeros((classes.len(), count));
     for (i, &class) in classes.iter().enumerate() {
         hot[[i, class]] = 1.0;

@@ -1,1 +1,10 @@
-//! Windowed inference to a COG, and areas with their intervals
+//! Windowed inference to a COG, and areas with their intervals.
+//!
+//! Nothing here trains.
+
+pub mod area;
+mod classify;
+mod task;
+
+pub use classify::{ClassMap, classify, write_map};
+pub use task::{Task, TaskError, load_task, save_task};

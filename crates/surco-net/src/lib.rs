@@ -5,6 +5,8 @@
 //! Axes in names: `n` series, `t` tokens, `b` bands, `d` width, `h` heads, `s` season features, `g`
 //! parts of the window.
 
+pub use burn::tensor::Device;
+
 mod embed;
 mod encoder;
 mod model;

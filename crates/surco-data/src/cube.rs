@@ -1,0 +1,261 @@
+//! Windows of the store as series.
+
+use ndarray::{Array3, Array4, ArrayView2};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use surco_core::{CellId, Fault, Georef, Progress, Scl, Season, Window, band_by_name};
+use surco_raster::projection::{CrsError, Projection};
+use surco_store::{CellReader, Store, StoreError};
+
+use crate::{Sample, SpectralBand};
+
+/// Side of a training window in pixels: one inner chunk of the store.
+const WINDOW_PX: usize = 64;
+
+const DAY_S: i64 = 86_400;
+
+/// Why the store gave no series.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CubeError {
+    /// The store itself.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The cell lies in a coordinate system nobody knows.
+    #[error(transparent)]
+    Crs(#[from] CrsError),
+    /// A band of the store has no known wavelength.
+    #[error("cell {cell} has band `{band}`, whose wavelength is unknown")]
+    Band {
+        /// The cell.
+        cell: CellId,
+        /// The band.
+        band: String,
+    },
+    /// No date of the cell lies in the season.
+    #[error(
+        "cell {cell} has no date in season {season}: its dates run from {first} to {last}; choose another season"
+    )]
+    NoDate {
+        /// The cell.
+        cell: CellId,
+        /// The season asked for.
+        season: Season,
+        /// First day there is.
+        first: String,
+        /// Last day there is.
+        last: String,
+    },
+    /// The store holds no cell.
+    #[error("the store holds no cell: collect something first")]
+    NoCell,
+    /// The user asked to stop.
+    #[error("stopped while reading the store")]
+    Stopped,
+}
+
+impl CubeError {
+    /// The kind of fault.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Store(error) => error.fault(),
+            Self::Crs(error) => error.fault(),
+            Self::Band { .. } | Self::NoDate { .. } | Self::NoCell => Fault::Input,
+            Self::Stopped => Fault::Failed,
+        }
+    }
+}
+
+/// A window of a cell, all its dates of one season in memory.
+///
+/// | | shape | |
+/// |---|---|---|
+/// | `reflectance` | `[time, band, y, x]` | u16, reflectance × 10⁴, 0 = no data |
+/// | `scl` | `[time, y, x]` | scene classes |
+#[derive(Clone, Debug)]
+pub struct Cube {
+    /// The cell it was cut from.
+    pub cell: CellId,
+    /// Where its first pixel lies.
+    pub georef: Georef,
+    /// Dates in days since 1970-01-01, ascending.
+    pub days: Vec<i32>,
+    /// Bands.
+    pub bands: Vec<SpectralBand>,
+    /// Names of the bands.
+    pub band_names: Vec<String>,
+    /// Harmonised digital numbers.
+    pub reflectance: Array4<u16>,
+    /// Scene classes.
+    pub scl: Array3<u8>,
+    /// Whether it lies south of the equator.
+    pub south: bool,
+}
+
+/// A window to read: which cell, which pixels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesWindow {
+    /// The cell.
+    pub cell: CellId,
+    /// The pixels.
+    pub window: Window,
+}
+
+impl Cube {
+    /// Rows and columns.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        (self.scl.dim().1, self.scl.dim().2)
+    }
+
+    /// The series of one pixel: dates on which the ground was seen.
+    #[must_use]
+    pub fn sample(&self, row: usize, col: usize) -> Sample {
+        let mut sample = Sample { south: self.south, ..Sample::default() };
+        for (t, &day) in self.days.iter().enumerate() {
+            if !Scl::is_clear(self.scl[[t, row, col]]) {
+                continue;
+            }
+            let pixel = self.reflectance.slice(ndarray::s![t, .., row, col]);
+            if pixel.iter().any(|&dn| dn > 0) {
+                sample.days.push(day);
+                sample.values.extend(pixel.iter().map(|&dn| {
+                    if dn == 0 { f32::NAN } else { f32::from(dn) / surco_core::QUANTIFICATION }
+                }));
+            }
+        }
+        sample
+    }
+
+    /// All series, row by row.
+    #[must_use]
+    pub fn samples(&self) -> Vec<Sample> {
+        let (rows, cols) = self.size();
+        (0..rows)
+            .flat_map(|r| (0..cols).map(move |c| (r, c)))
+            .map(|(r, c)| self.sample(r, c))
+            .collect()
+    }
+
+    /// One band on one date.
+    #[must_use]
+    pub fn image(&self, time: usize, band: usize) -> ArrayView2<'_, u16> {
+        self.reflectance.slice(ndarray::s![time, band, .., ..])
+    }
+
+    /// Place of a band by name.
+    #[must_use]
+    pub fn band(&self, name: &str) -> Option<usize> {
+        self.band_names.iter().position(|b| b == name)
+    }
+}
+
+/// Reads a window of a cell for one season, or for all dates there are.
+///
+/// # Errors
+/// [`CubeError`] naming cell and season.
+pub fn read_cube(
+    store: &Store,
+    at: &SeriesWindow,
+    season: Option<Season>,
+) -> Result<Cube, CubeError> {
+    let reader = store.cell(&at.cell)?;
+    let days: Vec<i32> = reader.times.iter().map(|t| t.div_euclid(DAY_S) as i32).collect();
+    let kept: Vec<usize> = match season {
+        None => (0..days.len()).collect(),
+        Some(season) => {
+            let (from, to) = (day_number(season.from), day_number(season.to));
+            (0..days.len()).filter(|&i| (from..to).contains(&days[i])).collect()
+        }
+    };
+    if let (true, Some(season)) = (kept.is_empty(), season) {
+        let name = |day: Option<&i32>| day.map_or("none".into(), |&d| date_of(d).to_string());
+        return Err(CubeError::NoDate {
+            cell: at.cell.clone(),
+            season,
+            first: name(days.first()),
+            last: name(days.last()),
+        });
+    }
+    let pixels = reader.read(&kept, at.window)?;
+    let georef = reader.georef.shifted(at.window.row, at.window.col);
+    Ok(Cube {
+        bands: bands_of(&reader)?,
+        band_names: reader.bands.clone(),
+        days: kept.iter().map(|&i| days[i]).collect(),
+        reflectance: pixels.reflectance,
+        scl: pixels.scl,
+        south: is_south(&georef)?,
+        cell: at.cell.clone(),
+        georef,
+    })
+}
+
+/// Reads up to `count` windows of 64 × 64 pixels, spread over the store by the seed, in a fixed order.
+///
+/// # Errors
+/// [`CubeError`], among it a stop.
+pub fn read_windows(
+    store: &Store,
+    season: Option<Season>,
+    count: usize,
+    seed: u64,
+    progress: &dyn Progress,
+) -> Result<Vec<Cube>, CubeError> {
+    let mut all = Vec::new();
+    for cell in store.cells()? {
+        let reader = store.cell(&cell)?;
+        for row in (0..reader.rows).step_by(WINDOW_PX) {
+            for col in (0..reader.cols).step_by(WINDOW_PX) {
+                let rows = WINDOW_PX.min(reader.rows - row);
+                let cols = WINDOW_PX.min(reader.cols - col);
+                let window = Window { row, col, rows, cols };
+                all.push(SeriesWindow { cell: cell.clone(), window });
+            }
+        }
+    }
+    if all.is_empty() {
+        return Err(CubeError::NoCell);
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    for i in (1..all.len()).rev() {
+        all.swap(i, rng.random_range(0..=i));
+    }
+    all.truncate(count);
+    let total = all.len() as u64;
+    let mut cubes = Vec::with_capacity(all.len());
+    for (i, window) in all.iter().enumerate() {
+        if progress.stopped() {
+            return Err(CubeError::Stopped);
+        }
+        cubes.push(read_cube(store, window, season)?);
+        progress.report("read", i as u64 + 1, total, "");
+    }
+    Ok(cubes)
+}
+
+/// Days since 1970-01-01 of a date.
+#[must_use]
+pub(crate) fn day_number(date: jiff::civil::Date) -> i32 {
+    let epoch = jiff::civil::date(1970, 1, 1);
+    (date - epoch).get_days()
+}
+
+fn date_of(day: i32) -> jiff::civil::Date {
+    jiff::civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(day))
+}
+
+fn bands_of(reader: &CellReader) -> Result<Vec<SpectralBand>, CubeError> {
+    let known = |name: &String| {
+        band_by_name(name)
+            .map(|(_, band)| band.into())
+            .ok_or_else(|| CubeError::Band { cell: reader.id.clone(), band: name.clone() })
+    };
+    reader.bands.iter().map(known).collect()
+}
+
+fn is_south(georef: &Georef) -> Result<bool, CubeError> {
+    let (_, lat) = Projection::from_epsg(georef.epsg)?.to_lonlat(georef.x0_m, georef.y0_m)?;
+    Ok(lat < 0.0)
+}

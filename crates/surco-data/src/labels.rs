@@ -1,0 +1,234 @@
+//! Labels: points or polygons with a class, or a raster of classes.
+
+use std::path::{Path, PathBuf};
+
+use surco_core::{Fault, Georef};
+use surco_raster::cog::{CogError, CogFile};
+use surco_raster::projection::{CrsError, Projection};
+use surco_raster::rasterise;
+use surco_raster::vector::{Collection, Shape, VectorError, read_csv, read_geojson};
+
+/// Names under which a class is looked for, in this order.
+const CLASS_KEYS: [&str; 7] = ["class", "class_name", "label", "crop", "clase", "cultivo", "uso"];
+
+/// Why labels could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LabelError {
+    /// A vector file.
+    #[error(transparent)]
+    Vector(#[from] VectorError),
+    /// A raster file.
+    #[error(transparent)]
+    Raster(#[from] CogError),
+    /// A coordinate system.
+    #[error("labels {path}: {source}")]
+    Crs {
+        /// The file.
+        path: PathBuf,
+        /// Why it was refused.
+        source: CrsError,
+    },
+    /// Nothing says what the class is.
+    #[error(
+        "labels {path}, feature {feature}: no class; expected one of the properties {expected}"
+    )]
+    NoClass {
+        /// The file.
+        path: PathBuf,
+        /// Its feature, counted from 1.
+        feature: usize,
+        /// Properties looked for.
+        expected: String,
+    },
+    /// No label lies on the pixels.
+    #[error(
+        "labels {path}: none of {count} labels lies on the {pixels} pixels at hand; do they belong to the same place?"
+    )]
+    Nowhere {
+        /// The file.
+        path: PathBuf,
+        /// Number of labels.
+        count: usize,
+        /// Number of pixels.
+        pixels: usize,
+    },
+    /// The kind of file is unknown.
+    #[error(
+        "labels {path}: unknown kind of file `{extension}`; expected .geojson, .json, .csv, .tif or .tiff"
+    )]
+    Kind {
+        /// The file.
+        path: PathBuf,
+        /// Its ending.
+        extension: String,
+    },
+}
+
+impl LabelError {
+    /// The kind of fault.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Vector(error) => error.fault(),
+            Self::Raster(error) => error.fault(),
+            Self::Crs { source, .. } => source.fault(),
+            Self::NoClass { .. } | Self::Nowhere { .. } | Self::Kind { .. } => Fault::Input,
+        }
+    }
+}
+
+/// A labelled pixel of a grid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PointLabel {
+    /// Row of the pixel.
+    pub row: usize,
+    /// Column of the pixel.
+    pub col: usize,
+    /// Its class.
+    pub class: String,
+    /// Number of the feature it came from; pixels of one feature belong together.
+    pub feature: usize,
+}
+
+/// A file of labels.
+#[derive(Debug)]
+pub struct Labels {
+    path: PathBuf,
+    kind: Kind,
+    /// What was taken for granted while reading, in words.
+    pub assumed: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Vector(Collection),
+    Raster(Box<CogFile>),
+}
+
+/// Opens a file of labels: GeoJSON or CSV with a class column, or a GeoTIFF of class codes (0 = none).
+///
+/// # Errors
+/// [`LabelError`] naming the file, what was found and what was expected.
+pub fn read_labels(path: &Path) -> Result<Labels, LabelError> {
+    let extension =
+        path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let mut assumed = Vec::new();
+    let kind = match extension.as_str() {
+        "geojson" | "json" => Kind::Vector(read_geojson(path)?),
+        "csv" => {
+            assumed.push("columns lon and lat are degrees of WGS 84 (EPSG:4326)".into());
+            Kind::Vector(read_csv(path, None)?)
+        }
+        "tif" | "tiff" => {
+            assumed.push("code 0 of the label raster means no label".into());
+            Kind::Raster(Box::new(CogFile::open(path)?))
+        }
+        _ => return Err(LabelError::Kind { path: path.into(), extension }),
+    };
+    if let Kind::Vector(collection) = &kind {
+        Projection::from_epsg(collection.epsg)
+            .map_err(|source| LabelError::Crs { path: path.into(), source })?;
+    }
+    Ok(Labels { path: path.into(), kind, assumed })
+}
+
+impl Labels {
+    /// The labelled pixels of a grid, in the order of the file, each pixel once (the first label wins).
+    ///
+    /// A point labels its pixel, a polygon the pixels whose centres lie in it.
+    ///
+    /// # Errors
+    /// [`LabelError`] if a feature has no class, or nothing lies on the grid.
+    pub fn on(&self, grid: &Georef, size: (usize, usize)) -> Result<Vec<PointLabel>, LabelError> {
+        let (points, count) = match &self.kind {
+            Kind::Vector(collection) => {
+                (self.vector(collection, grid, size)?, collection.features.len())
+            }
+            Kind::Raster(file) => (self.raster(file, grid, size)?, file.header().window().rows),
+        };
+        if points.is_empty() {
+            let pixels = size.0 * size.1;
+            return Err(LabelError::Nowhere { path: self.path.clone(), count, pixels });
+        }
+        Ok(points)
+    }
+
+    fn vector(
+        &self,
+        collection: &Collection,
+        grid: &Georef,
+        size: (usize, usize),
+    ) -> Result<Vec<PointLabel>, LabelError> {
+        let here = collection
+            .clone()
+            .into_epsg(grid.epsg)
+            .map_err(|source| LabelError::Crs { path: self.path.clone(), source })?;
+        let mut taken = ndarray::Array2::from_elem(size, false);
+        let mut points = Vec::new();
+        for (feature, item) in here.features.iter().enumerate() {
+            let class = CLASS_KEYS.iter().find_map(|key| item.text(key)).ok_or_else(|| {
+                LabelError::NoClass {
+                    path: self.path.clone(),
+                    feature: feature + 1,
+                    expected: CLASS_KEYS.join(", "),
+                }
+            })?;
+            let mut take = |row: usize, col: usize| {
+                if !std::mem::replace(&mut taken[[row, col]], true) {
+                    points.push(PointLabel { row, col, class: class.clone(), feature });
+                }
+            };
+            match &item.shape {
+                Shape::Point([x, y]) => {
+                    let (row, col) = grid.row_col(*x, *y);
+                    let inside =
+                        row >= 0.0 && col >= 0.0 && row < size.0 as f64 && col < size.1 as f64;
+                    if inside {
+                        take(row as usize, col as usize);
+                    }
+                }
+                Shape::Polygons(polygons) => {
+                    for run in polygons.iter().flat_map(|p| rasterise::runs(p, grid, size)) {
+                        run.cols.for_each(|col| take(run.row, col));
+                    }
+                }
+            }
+        }
+        Ok(points)
+    }
+
+    fn raster(
+        &self,
+        file: &CogFile,
+        grid: &Georef,
+        size: (usize, usize),
+    ) -> Result<Vec<PointLabel>, LabelError> {
+        let window = file.header().window();
+        let codes = file.read_u16(window)?;
+        let Some(there) = file.header().georef else { return Ok(Vec::new()) };
+        let mut points = Vec::new();
+        if there.epsg != grid.epsg {
+            return Ok(points);
+        }
+        for row in 0..size.0 {
+            for col in 0..size.1 {
+                let (x, y) = grid.centre(row, col);
+                let (r, c) = there.row_col(x, y);
+                if r < 0.0 || c < 0.0 || r >= window.rows as f64 || c >= window.cols as f64 {
+                    continue;
+                }
+                let code = codes[[0, r as usize, c as usize]];
+                if code > 0 {
+                    points.push(PointLabel {
+                        row,
+                        col,
+                        class: code.to_string(),
+                        feature: points.len(),
+                    });
+                }
+            }
+        }
+        Ok(points)
+    }
+}

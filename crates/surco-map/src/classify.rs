@@ -1,0 +1,106 @@
+//! From pixels to classes.
+
+use std::path::Path;
+
+use ndarray::{Array2, Array3, Axis};
+use surco_core::{CellId, Georef, Legend, Progress, Window};
+use surco_data::{BatchSpec, CubeError, Sample, SeriesWindow, read_cube};
+use surco_learn::Features;
+use surco_net::Device;
+use surco_net::Model;
+use surco_raster::cog::{CogError, CogOptions, write_cog};
+use surco_store::Store;
+
+use crate::Task;
+
+/// Rows read and classified at once: one row of the store's inner chunks.
+const STRIP_PX: usize = 64;
+
+/// A map of one cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassMap {
+    /// Where it lies.
+    pub georef: Georef,
+    /// Class codes, 0 = the ground was never seen, `[y, x]`.
+    pub codes: Array2<u8>,
+    /// Probability of the mapped class in percent, 0 = no class, `[y, x]`.
+    pub confidence: Array2<u8>,
+}
+
+/// Classifies a cell strip by strip; memory grows with its width, not with its height.
+///
+/// # Errors
+/// [`CubeError`] if the store cannot be read or the user stops.
+pub fn classify(
+    store: &Store,
+    cell: &CellId,
+    model: &Model,
+    task: &Task,
+    device: &Device,
+    progress: &dyn Progress,
+) -> Result<ClassMap, CubeError> {
+    let reader = store.cell(cell)?;
+    let mut map = ClassMap {
+        georef: reader.georef,
+        codes: Array2::zeros((reader.rows, reader.cols)),
+        confidence: Array2::zeros((reader.rows, reader.cols)),
+    };
+    for row in (0..reader.rows).step_by(STRIP_PX) {
+        if progress.stopped() {
+            return Err(CubeError::Stopped);
+        }
+        let rows = STRIP_PX.min(reader.rows - row);
+        let window = Window { row, col: 0, rows, cols: reader.cols };
+        let cube = read_cube(store, &SeriesWindow { cell: cell.clone(), window }, None)?;
+        let mut spec = BatchSpec::new(&cube.bands, &model.config.normalisation, task.window);
+        spec.max_dates = model.config.max_dates;
+        spec.queries = Some(model.config.queries);
+        let samples = cube.samples();
+        let refs: Vec<&Sample> = samples.iter().collect();
+        let features = Features::new(task.adapter.features, model, &refs, &spec, device);
+        let chances = task.adapter.predict(&features);
+        let pixels = samples.iter().zip(chances.axis_iter(Axis(0))).enumerate();
+        for (i, (sample, chances)) in pixels {
+            if sample.is_empty() {
+                continue;
+            }
+            let at = [row + i / reader.cols, i % reader.cols];
+            let mut best = 0;
+            for (class, &chance) in chances.iter().enumerate() {
+                if chance > chances[best] {
+                    best = class;
+                }
+            }
+            map.codes[at] = task.legend.classes()[best].code;
+            map.confidence[at] = (chances[best] * 100.0).round().clamp(1.0, 100.0) as u8;
+        }
+        progress.report("map", (row + rows) as u64, reader.rows as u64, "");
+    }
+    Ok(map)
+}
+
+/// Writes a map as a COG with colours and class names, its legend beside it as `NAME.legend.json` and its
+/// confidence as `NAME.confidence.tif`; the map comes last.
+///
+/// # Errors
+/// [`CogError`] if the disk refuses.
+pub fn write_map(map: &ClassMap, legend: &Legend, path: &Path) -> Result<(), CogError> {
+    let one = |a: &Array2<u8>| -> Array3<u8> { a.clone().insert_axis(Axis(0)) };
+    let beside = path.with_extension("legend.json");
+    let text = serde_json::to_vec_pretty(legend).unwrap_or_default();
+    surco_core::write_whole(&beside, &text).map_err(|source| CogError::Io {
+        what: "write",
+        path: beside.clone(),
+        source,
+    })?;
+    let confidence = CogOptions {
+        nodata: Some(0.0),
+        band_names: vec!["probability of the mapped class, percent".into()],
+        ..CogOptions::default()
+    };
+    let beside = path.with_extension("confidence.tif");
+    write_cog(&beside, one(&map.confidence).view(), map.georef, &confidence)?;
+    let mut options = CogOptions::classes(legend.clone());
+    options.band_names = vec!["class".into()];
+    write_cog(path, one(&map.codes).view(), map.georef, &options)
+}

@@ -1,0 +1,110 @@
+//! A task on disk: `task.json`, what adaptation made of a few labels.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use surco_core::{Fault, Legend};
+use surco_learn::Adapter;
+
+/// Version of `task.json`.
+const SCHEMA: u32 = 1;
+
+/// A model adapted to a question about a region and season.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// Version of this file.
+    pub schema: u32,
+    /// The classes, in the order of the adapter's probabilities.
+    pub legend: Legend,
+    /// What was fitted.
+    pub adapter: Adapter,
+    /// SHA-256 of the weights it was fitted on.
+    pub weights_sha256: String,
+    /// Window of days since 1970-01-01, `[first, end)`.
+    pub window: (i32, i32),
+    /// Labels per class it was fitted to, in the order of the legend.
+    pub labels: Vec<usize>,
+}
+
+/// Why a task could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TaskError {
+    /// The file could not be read or written.
+    #[error("cannot use task {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no task.
+    #[error("task {path} is no task of this version: {reason}; adapt again")]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The task belongs to other weights.
+    #[error("task {path} was fitted on weights {expected}, but the model has {found}; adapt again")]
+    OtherWeights {
+        /// The file.
+        path: PathBuf,
+        /// Weights it was fitted on.
+        expected: String,
+        /// Weights given.
+        found: String,
+    },
+}
+
+impl TaskError {
+    /// The kind of fault.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Fault::Input
+            }
+            Self::Io { .. } => Fault::Failed,
+            Self::Form { .. } | Self::OtherWeights { .. } => Fault::Input,
+        }
+    }
+}
+
+/// Writes `task.json` into a folder, whole.
+///
+/// # Errors
+/// [`TaskError::Io`] if the disk refuses.
+pub fn save_task(task: &Task, folder: &Path) -> Result<(), TaskError> {
+    let path = folder.join("task.json");
+    let text = serde_json::to_vec(task)
+        .map_err(|e| TaskError::Form { path: path.clone(), reason: e.to_string() })?;
+    std::fs::create_dir_all(folder)
+        .and_then(|()| surco_core::write_whole(&path, &text))
+        .map_err(|source| TaskError::Io { path, source })
+}
+
+/// Reads `task.json` from a folder and checks that it belongs to these weights.
+///
+/// # Errors
+/// [`TaskError`] naming the file and what is wrong.
+pub fn load_task(folder: &Path, weights_sha256: &str) -> Result<Task, TaskError> {
+    let path = folder.join("task.json");
+    let text =
+        std::fs::read(&path).map_err(|source| TaskError::Io { path: path.clone(), source })?;
+    let refuse = |reason: String| TaskError::Form { path: path.clone(), reason };
+    let task: Task = serde_json::from_slice(&text).map_err(|e| refuse(e.to_string()))?;
+    if task.schema != SCHEMA {
+        return Err(refuse(format!("schema {} is not {SCHEMA}", task.schema)));
+    }
+    if task.adapter.head.classes() != task.legend.classes().len() {
+        return Err(refuse("its head and its legend differ in length".into()));
+    }
+    if task.weights_sha256 != weights_sha256 {
+        let expected = task.weights_sha256;
+        return Err(TaskError::OtherWeights { path, expected, found: weights_sha256.into() });
+    }
+    Ok(task)
+}

@@ -1,0 +1,49 @@
+//! The commands, one file each.
+
+mod adapt;
+mod area;
+mod collect;
+mod demo;
+mod doctor;
+mod evaluate;
+mod map;
+mod meta;
+mod pretrain;
+mod simulate;
+
+use clap::Subcommand;
+
+use crate::screen::Screen;
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Demo(demo::Args),
+    Doctor(doctor::Args),
+    Simulate(simulate::Args),
+    Collect(collect::Args),
+    Pretrain(pretrain::Args),
+    Meta(meta::Args),
+    Adapt(adapt::Args),
+    Map(map::Args),
+    Area(area::Args),
+    Evaluate(evaluate::Args),
+}
+
+impl Command {
+    /// Runs the command; gives the number of holes it finished with.
+    pub(crate) fn run(self, screen: &Screen) -> anyhow::Result<u64> {
+        match self {
+            Self::Demo(args) => demo::run(&args, screen),
+            Self::Doctor(args) => doctor::run(&args, screen),
+            Self::Simulate(args) => simulate::run(&args, screen),
+            Self::Collect(args) => collect::run(&args, screen),
+            Self::Pretrain(args) => pretrain::run(&args, screen),
+            Self::Meta(args) => meta::run(&args, screen),
+            Self::Adapt(args) => adapt::run(&args, screen),
+            Self::Map(args) => map::run(&args, screen),
+            Self::Area(args) => area::run(&args, screen),
+            Self::Evaluate(args) => evaluate::run(&args, screen),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! `surco doctor`: what this machine has and lacks.
+
+use std::path::PathBuf;
+
+use crate::screen::Screen;
+
+/// Says what this machine has and lacks, with remedies
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  surco doctor --dir /data")]
+pub(crate) struct Args {
+    /// Folder whose disk is looked at
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    dir: PathBuf,
+}
+
+/// Memory that a collection needs, in MB.
+const NEEDED_MB: u64 = 2048;
+
+/// Free disk that the demo needs, in MB.
+const NEEDED_DISK_MB: u64 = 1024;
+
+struct Finding {
+    what: &'static str,
+    found: String,
+    remedy: Option<&'static str>,
+}
+
+pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
+    let findings = [cpu(), vectors(), memory(), disk(&args.dir), writable(&args.dir)];
+    let mut text = String::new();
+    for f in &findings {
+        let mark = if f.remedy.is_some() { "!!" } else { "ok" };
+        text += &format!("{mark}  {:<10} {}\n", f.what, f.found);
+        if let Some(remedy) = f.remedy {
+            text += &format!("    {:<10} {remedy}\n", "");
+        }
+    }
+    let json: Vec<serde_json::Value> = findings
+        .iter()
+        .map(|f| {
+            serde_json::json!({
+                "what": f.what, "found": f.found, "ok": f.remedy.is_none(), "remedy": f.remedy,
+            })
+        })
+        .collect();
+    screen.result(&serde_json::json!({ "findings": json }), &text)?;
+    Ok(0)
+}
+
+fn cpu() -> Finding {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Finding { what: "cores", found: cores.to_string(), remedy: None }
+}
+
+fn vectors() -> Finding {
+    #[cfg(target_arch = "x86_64")]
+    let (found, remedy) = if std::is_x86_feature_detected!("avx512f") {
+        ("AVX-512", None)
+    } else if std::is_x86_feature_detected!("avx2") {
+        ("AVX2", None)
+    } else {
+        (
+            "neither AVX2 nor AVX-512",
+            Some("training and mapping will be slow: use a newer processor"),
+        )
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let (found, remedy) = (std::env::consts::ARCH, None);
+    Finding { what: "vectors", found: found.into(), remedy }
+}
+
+/// A value of `/proc/meminfo` in MB.
+fn meminfo_mb(key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|l| l.starts_with(key))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1024)
+}
+
+fn memory() -> Finding {
+    let what = "memory";
+    match meminfo_mb("MemAvailable:") {
+        Some(mb) => Finding {
+            what,
+            found: format!("{mb} MB available"),
+            remedy: (mb < NEEDED_MB).then_some("2,048 MB are needed: close other programs"),
+        },
+        None => Finding { what, found: "unknown on this system".into(), remedy: None },
+    }
+}
+
+fn disk(dir: &std::path::Path) -> Finding {
+    let what = "disk";
+    match fs4::available_space(dir) {
+        Ok(bytes) => {
+            let mb = bytes / 1_000_000;
+            Finding {
+                what,
+                found: format!("{mb} MB free at {}", dir.display()),
+                remedy: (mb < NEEDED_DISK_MB).then_some(
+                    "the demo needs 1,024 MB: free some, or choose another folder with --out",
+                ),
+            }
+        }
+        Err(e) => Finding {
+            what,
+            found: format!("{}: {e}", dir.display()),
+            remedy: Some("give a folder that exists with --dir"),
+        },
+    }
+}
+
+fn writable(dir: &std::path::Path) -> Finding {
+    let what = "writing";
+    let path = dir.join(format!(".surco-doctor-{}.surco-tmp", std::process::id()));
+    let tried = surco_core::write_whole(&path, b"surco").and_then(|()| std::fs::remove_file(&path));
+    match tried {
+        Ok(()) => {
+            Finding { what, found: format!("{} can be written to", dir.display()), remedy: None }
+        }
+        Err(e) => Finding {
+            what,
+            found: format!("{}: {e}", dir.display()),
+            remedy: Some("choose a folder you may write to, or free some disk"),
+        },
+    }
+}

@@ -1,0 +1,178 @@
+//! `surco evaluate`: tables beside baselines.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Subcommand;
+use surco_data::{BatchSpec, Sample, read_table};
+use surco_eval::fewshot::{DrawDesign, Episode, SeriesBand, draw_episodes};
+use surco_net::{Device, load_model};
+
+use crate::compare::{Comparison, compare, table};
+use crate::exit::{BadInput, Usage};
+use crate::screen::Screen;
+
+/// Measures a model beside the baselines a reader would try first
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    suite: Suite,
+}
+
+#[derive(Subcommand)]
+enum Suite {
+    Fewshot(FewshotArgs),
+    Pixels(PixelsArgs),
+}
+
+/// Fixed episodes over a table of labelled series
+///
+/// `meta.json` beside the points says what each column is.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  surco evaluate fewshot --points set/points.parquet --series set/series.parquet --episodes set/episodes.jsonl --model run/model"
+)]
+struct FewshotArgs {
+    /// Points: point_id, lon, lat, class_name, block
+    #[arg(long, value_name = "FILE")]
+    points: PathBuf,
+    /// Series: point_id, date, one column per band
+    #[arg(long, value_name = "FILE")]
+    series: PathBuf,
+    /// Episodes, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    episodes: PathBuf,
+    /// Model folder; the released nano model if not given
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Seed of the random forest and of the random encoder
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+/// Labelled pixels of a store, support from one part of it and query from the other
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  surco evaluate pixels --store flanders --labels label_CT.tif --model run/model --shots 10 --support north"
+)]
+struct PixelsArgs {
+    /// The store with the pixels
+    #[arg(long, value_name = "DIR")]
+    store: PathBuf,
+    /// Labels: .geojson, .csv or .tif
+    #[arg(long, value_name = "FILE")]
+    labels: PathBuf,
+    /// Model folder; the released nano model if not given
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Labels per class
+    #[arg(long, value_delimiter = ',', default_value = "10")]
+    shots: Vec<usize>,
+    /// Number of seeds
+    #[arg(long, default_value_t = 5)]
+    seeds: u64,
+    /// Most query pixels per class
+    #[arg(long, default_value_t = 200)]
+    queries: usize,
+    /// Part of the area that labels come from; halves of 500 m blocks if not given
+    #[arg(long, value_enum)]
+    support: Option<Side>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Side {
+    North,
+    South,
+    West,
+    East,
+}
+
+pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
+    match &args.suite {
+        Suite::Fewshot(args) => fewshot(args, screen),
+        Suite::Pixels(args) => pixels(args, screen),
+    }
+}
+
+fn model(path: Option<&Path>) -> anyhow::Result<surco_net::Model> {
+    let path = path.ok_or_else(|| Usage("--model DIR is needed".into()))?;
+    Ok(load_model(path, &Device::flex())?.0)
+}
+
+fn fewshot(args: &FewshotArgs, screen: &Screen) -> anyhow::Result<u64> {
+    let model = model(args.model.as_deref())?;
+    let set = read_table(&args.points, &args.series)?;
+    let episodes = read_episodes(&args.episodes)?;
+    let (_, bands) = set.spectral();
+    if bands.is_empty() {
+        let text = format!(
+            "set {} has no column with a wavelength: nothing an encoder can read",
+            set.name
+        );
+        return Err(BadInput(text).into());
+    }
+    let mut spec = BatchSpec::new(&bands, &model.config.normalisation, set.window());
+    spec.max_dates = model.config.max_dates;
+    spec.queries = Some(model.config.queries);
+    let columns: Vec<SeriesBand> = set
+        .bands
+        .iter()
+        .map(|b| SeriesBand { name: b.name.clone(), centre_nm: b.spectral.map(|s| s.centre_nm) })
+        .collect();
+    let samples: Vec<Sample> = (0..set.labels.len()).map(|p| set.sample(p)).collect();
+    let comparison = Comparison {
+        name: &set.name,
+        samples: &samples,
+        values: &set.values,
+        columns: &columns,
+        days: &set.days,
+        labels: &set.labels,
+        places: Some(&set.places),
+        spec,
+    };
+    let result = compare(&comparison, &model, &episodes, args.seed, screen)?;
+    screen.result(&result, &table(&result))?;
+    Ok(0)
+}
+
+fn read_episodes(path: &Path) -> anyhow::Result<Vec<Episode>> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| BadInput(format!("cannot read episodes {}: {e}", path.display())))?;
+    let parse = |(i, line): (usize, &str)| {
+        serde_json::from_str(line)
+            .with_context(|| format!("episodes {}, line {}", path.display(), i + 1))
+    };
+    text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()).map(parse).collect()
+}
+
+fn pixels(args: &PixelsArgs, screen: &Screen) -> anyhow::Result<u64> {
+    let model = model(args.model.as_deref())?;
+    let read = super::adapt::read_labelled(&args.store, &args.labels, 500.0, screen)?;
+    let side = args.support.map(|side| on_side(&read.labelled.places, side));
+    let design =
+        DrawDesign { shots: args.shots.clone(), seeds: args.seeds, query_per_class: args.queries };
+    let labelled = &read.labelled;
+    let episodes = draw_episodes(&labelled.classes, &labelled.blocks, side.as_deref(), &design)?;
+    let result = super::adapt::cross_validate(&read, &model, &episodes, screen)?;
+    let classes = episodes.first().map(|e| e.classes.join(", ")).unwrap_or_default();
+    let text = format!("{}\nclasses: {classes}", table(&result));
+    screen.result(&result, &text)?;
+    Ok(0)
+}
+
+/// Which points lie on one side of the middle of all.
+fn on_side(places: &[(f64, f64)], side: Side) -> Vec<bool> {
+    let middle = |pick: fn(&(f64, f64)) -> f64| {
+        let low = places.iter().map(pick).fold(f64::INFINITY, f64::min);
+        let high = places.iter().map(pick).fold(f64::NEG_INFINITY, f64::max);
+        f64::midpoint(low, high)
+    };
+    let (x, y) = (middle(|p| p.0), middle(|p| p.1));
+    let inside = |p: &(f64, f64)| match side {
+        Side::North => p.1 >= y,
+        Side::South => p.1 < y,
+        Side::West => p.0 < x,
+        Side::East => p.0 >= x,
+    };
+    places.iter().map(inside).collect()
+}

@@ -1,0 +1,92 @@
+//! `surco map`: a task over an area, to a COG.
+
+use std::path::PathBuf;
+
+use surco_core::CellId;
+use surco_map::{ClassMap, Task, classify, load_task, write_map};
+use surco_net::{Device, load_model};
+use surco_store::Store;
+
+use crate::exit::{BadInput, Usage};
+use crate::screen::Screen;
+
+/// Maps a cell of a store with an adapted model
+///
+/// Writes a Cloud Optimized GeoTIFF of classes with colours and names, and its confidence beside it.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  surco map --model run/model --task task --store valley --out map.tif"
+)]
+pub(crate) struct Args {
+    /// Model folder
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Task folder that `surco adapt` wrote
+    #[arg(long, value_name = "DIR")]
+    task: PathBuf,
+    /// The store with the pixels
+    #[arg(long, value_name = "DIR")]
+    store: PathBuf,
+    /// The map to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Cell to map; may be left out if the store has one
+    #[arg(long, value_name = "TILE/rNNcNN")]
+    cell: Option<String>,
+}
+
+pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
+    let device = Device::flex();
+    let (model, weights) = load_model(&args.model, &device)?;
+    let task = load_task(&args.task, &weights)?;
+    let store = Store::open(&args.store)?;
+    let cell = choose(&store, args.cell.as_deref())?;
+    let started = std::time::Instant::now();
+    let map = classify(&store, &cell, &model, &task, &device, screen)?;
+    write_map(&map, &task.legend, &args.out)?;
+    let areas = mapped_ha(&map, &task);
+    let json = serde_json::json!({
+        "map": args.out, "cell": cell.to_string(), "seconds": started.elapsed().as_secs_f64(),
+        "map_pixels_biased": areas.iter().map(|(class, ha)| {
+            serde_json::json!({ "class": class, "mapped_ha": ha })
+        }).collect::<Vec<_>>(),
+    });
+    let mut text = format!(
+        "{}: {} × {} pixels\nmap pixels (biased), ha:",
+        args.out.display(),
+        map.codes.nrows(),
+        map.codes.ncols()
+    );
+    for (class, ha) in areas {
+        text += &format!("\n{class:<24} {ha:>10.1}");
+    }
+    screen.result(&json, &text)?;
+    Ok(0)
+}
+
+fn choose(store: &Store, cell: Option<&str>) -> anyhow::Result<CellId> {
+    let cells = store.cells()?;
+    match (cell, cells.as_slice()) {
+        (Some(name), _) => name.parse().map_err(|e| Usage(format!("--cell: {e}")).into()),
+        (None, [only]) => Ok(only.clone()),
+        (None, []) => {
+            Err(BadInput("the store holds no cell: collect something first".into()).into())
+        }
+        (None, many) => {
+            let names: Vec<String> = many.iter().map(ToString::to_string).collect();
+            Err(Usage(format!(
+                "the store has {} cells; choose one with --cell: {}",
+                many.len(),
+                names.join(", ")
+            ))
+            .into())
+        }
+    }
+}
+
+/// Hectares mapped as each class.
+pub(crate) fn mapped_ha(map: &ClassMap, task: &Task) -> Vec<(String, f64)> {
+    let pixel_ha = map.georef.px_m * map.georef.px_m / 10_000.0;
+    let count = |code: u8| map.codes.iter().filter(|&&c| c == code).count() as f64;
+    task.legend.classes().iter().map(|c| (c.name.clone(), count(c.code) * pixel_ha)).collect()
+}

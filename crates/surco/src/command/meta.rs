@@ -1,0 +1,124 @@
+//! `surco meta`: an encoder learns to learn from few labels.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use serde::Deserialize;
+use surco_data::{SeriesWindow, read_cube, read_labels};
+use surco_learn::{MetaConfig, MetaTask, meta_train};
+use surco_net::{Device, load_model, save_model};
+use surco_store::Store;
+
+use crate::exit::Usage;
+use crate::learning::{Labelled, read_config};
+use crate::screen::Screen;
+
+/// Meta-trains a pre-trained encoder over small tasks drawn from labelled places
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  cat > meta.toml <<END\n  schema = 1\n  model  = \"run/model\"\n  store  = \"abroad\"\n  labels = \"abroad.geojson\"\n  out    = \"run-meta\"\n  steps  = 60\n  END\n  surco meta meta.toml"
+)]
+pub(crate) struct Args {
+    /// Run description (TOML), see docs/config/meta.toml
+    config: PathBuf,
+}
+
+/// What a meta-training run depends on.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    schema: u32,
+    model: PathBuf,
+    store: PathBuf,
+    labels: PathBuf,
+    out: PathBuf,
+    #[serde(default)]
+    steps: Option<u64>,
+    #[serde(default)]
+    ways: Option<usize>,
+    #[serde(default)]
+    shots: Option<usize>,
+    #[serde(default)]
+    learning_rate: Option<f64>,
+    #[serde(default)]
+    seed: u64,
+}
+
+pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
+    let config: Config = read_config(&args.config)?;
+    if config.schema != 1 {
+        return Err(
+            Usage(format!("config key schema = {}: this version reads 1", config.schema)).into()
+        );
+    }
+    let device = Device::flex();
+    let (model, _) = load_model(&config.model, &device)?;
+    let task = labelled_task(&config, screen)?;
+    let plain = MetaConfig::default();
+    let meta = MetaConfig {
+        steps: config.steps.unwrap_or(plain.steps),
+        ways: config.ways.unwrap_or(plain.ways),
+        shots: config.shots.unwrap_or(plain.shots),
+        learning_rate: config.learning_rate.unwrap_or(plain.learning_rate),
+        seed: config.seed,
+        ..plain
+    };
+    let (model, curve) = meta_train(model, &meta, &[task], &device, screen)?;
+    let folder = config.out.join("model");
+    let weights = save_model(&model, &folder)?;
+    let text = std::fs::read(&args.config).context("cannot read the config again")?;
+    surco_core::write_whole(&config.out.join("config.toml"), &text)?;
+    super::pretrain::write_loss_svg(&curve, &config.out)?;
+    let json = serde_json::json!({
+        "model": folder, "steps": meta.steps, "weights_sha256": weights,
+        "loss_first": curve.mean_loss(false), "loss_last": curve.mean_loss(true),
+    });
+    let text = format!(
+        "{} steps, loss {:.4} → {:.4}\nmodel: {}",
+        meta.steps,
+        curve.mean_loss(false).unwrap_or(f64::NAN),
+        curve.mean_loss(true).unwrap_or(f64::NAN),
+        folder.display()
+    );
+    screen.result(&json, &text)?;
+    Ok(0)
+}
+
+fn labelled_task(config: &Config, screen: &Screen) -> anyhow::Result<MetaTask> {
+    let store = Store::open(&config.store)?;
+    let labels = read_labels(&config.labels)?;
+    labels.assumed.iter().for_each(|a| screen.say(&format!("assumed: {a}")));
+    let mut labelled = Labelled::default();
+    let (mut bands, mut days) = (Vec::new(), Vec::new());
+    for cell in store.cells()? {
+        let reader = store.cell(&cell)?;
+        let here = labels.on(&reader.georef, (reader.rows, reader.cols))?;
+        let window = surco_core::Window { row: 0, col: 0, rows: reader.rows, cols: reader.cols };
+        let cube = read_cube(&store, &SeriesWindow { cell, window }, None)?;
+        labelled.add(&cube, &here, 500.0);
+        bands.clone_from(&cube.bands);
+        days.extend(cube.days.iter().copied());
+    }
+    Ok(task_of(config.labels.display().to_string(), labelled, bands, &days))
+}
+
+/// A task for meta-training.
+pub(crate) fn task_of(
+    name: String,
+    labelled: Labelled,
+    bands: Vec<surco_data::SpectralBand>,
+    days: &[i32],
+) -> MetaTask {
+    let names = labelled.names();
+    let place = |class: &String| names.iter().position(|n| n == class).unwrap_or(0);
+    let last = days.iter().max().copied().unwrap_or(0);
+    let first = days.iter().min().copied().unwrap_or(0);
+    MetaTask {
+        name,
+        bands,
+        window: (first.min(last - 364), last + 1),
+        classes: labelled.classes.iter().map(place).collect(),
+        samples: labelled.samples,
+        places: labelled.blocks,
+    }
+}

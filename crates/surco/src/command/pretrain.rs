@@ -1,0 +1,80 @@
+//! `surco pretrain`: an encoder learns from pixels without labels.
+
+use std::path::PathBuf;
+
+use surco_learn::{Curve, PretrainConfig, pretrain};
+use surco_net::Device;
+
+use crate::learning::{pool, read_config};
+use crate::screen::Screen;
+
+/// Pre-trains an encoder without labels
+///
+/// The run folder holds the config, `metrics.jsonl`, `loss.svg`, checkpoints and at the end `model/`. A run that
+/// was stopped or killed goes on with --resume as if it had not been.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  cat > pretrain.toml <<END\n  schema = 1\n  store  = \"valley\"\n  out    = \"run\"\n  size   = \"nano\"\n  steps  = 400\n  END\n  surco pretrain pretrain.toml\n  surco pretrain pretrain.toml --resume"
+)]
+pub(crate) struct Args {
+    /// Run description (TOML), see docs/config/pretrain.toml
+    config: PathBuf,
+    /// Go on from the last checkpoint
+    #[arg(long)]
+    resume: bool,
+}
+
+pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
+    let config: PretrainConfig = read_config(&args.config)?;
+    config.check()?;
+    let pool = pool(&config.store, config.windows, config.seed, screen)?;
+    let started = std::time::Instant::now();
+    let (_, done) = pretrain(&config, &pool, args.resume, &Device::flex(), screen)?;
+    let seconds = started.elapsed().as_secs_f64();
+    write_loss_svg(&done.curve, &config.out)?;
+    let tokens: u64 = done.curve.0.iter().map(|p| p.tokens).sum();
+    let json = serde_json::json!({
+        "model": config.out.join("model"),
+        "steps": config.steps,
+        "resumed_from": done.resumed_from,
+        "loss_first": done.curve.mean_loss(false),
+        "loss_last": done.curve.mean_loss(true),
+        "validation_first": done.curve.first_validation(),
+        "validation_last": done.curve.last_validation(),
+        "series": { "train": pool.train.len(), "validation": pool.validation.len() },
+        "tokens": tokens,
+        "seconds": seconds,
+        "weights_sha256": done.weights_sha256,
+    });
+    let text = format!(
+        "{} steps in {seconds:.1} s, loss {:.4} → {:.4}, validation {:.4} → {:.4}\nmodel: {}",
+        config.steps,
+        done.curve.mean_loss(false).unwrap_or(f64::NAN),
+        done.curve.mean_loss(true).unwrap_or(f64::NAN),
+        done.curve.first_validation().unwrap_or(f64::NAN),
+        done.curve.last_validation().unwrap_or(f64::NAN),
+        config.out.join("model").display()
+    );
+    screen.result(&json, &text)?;
+    Ok(0)
+}
+
+/// Writes the loss curve beside the metrics.
+pub(crate) fn write_loss_svg(curve: &Curve, out: &std::path::Path) -> anyhow::Result<()> {
+    let svg = surco_eval::report::curve_svg(&report_curve(curve, "loss"));
+    Ok(surco_core::write_whole(&out.join("loss.svg"), svg.as_bytes())?)
+}
+
+/// A curve as the report draws it.
+pub(crate) fn report_curve(curve: &Curve, measure: &str) -> surco_eval::report::Curve {
+    let point = |p: &surco_learn::CurvePoint| surco_eval::report::CurvePoint {
+        step: p.step,
+        train: p.loss,
+        validation: p.validation,
+    };
+    surco_eval::report::Curve {
+        measure: measure.into(),
+        higher_is_better: false,
+        points: curve.0.iter().map(point).collect(),
+    }
+}

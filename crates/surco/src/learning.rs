@@ -1,0 +1,120 @@
+//! From a store to what learning takes: series by place.
+
+use std::path::Path;
+
+use anyhow::Context;
+use serde::de::DeserializeOwned;
+use surco_core::{Block, Progress, fold_of};
+use surco_data::{Cube, PointLabel, Sample, read_windows};
+use surco_learn::SeriesPool;
+use surco_store::Store;
+
+use crate::exit::{BadInput, Usage};
+
+/// Side of the blocks that validation is drawn by, in m.
+const VALIDATION_BLOCK_M: f64 = 160.0;
+
+/// One block in so many is held out for validation.
+const VALIDATION_SHARE: usize = 8;
+
+/// Series kept of one window.
+const SERIES_PER_WINDOW: usize = 1024;
+
+/// Reads a TOML config; an unknown key is an error that names it.
+pub(crate) fn read_config<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Usage(format!("cannot read config {}: {e}", path.display())))?;
+    toml::from_str(&text).with_context(|| format!("cannot use config {}", path.display()))
+}
+
+/// Series of a store to pre-train on, validation held out by blocks of 160 m.
+pub(crate) fn pool(
+    store: &Path,
+    windows: usize,
+    seed: u64,
+    progress: &dyn Progress,
+) -> anyhow::Result<SeriesPool> {
+    let opened = Store::open(store)?;
+    let cubes = read_windows(&opened, None, windows, seed, progress)?;
+    let mut pool = SeriesPool { data: vec![store.display().to_string()], ..SeriesPool::default() };
+    let days: Vec<i32> = cubes.iter().flat_map(|c| c.days.iter().copied()).collect();
+    let (Some(first), Some(last)) = (days.iter().min(), days.iter().max()) else {
+        return Err(BadInput(format!("store {} holds no date", store.display())).into());
+    };
+    pool.window = (*first.min(&(last - 364)), last + 1);
+    pool.bands.clone_from(&cubes[0].bands);
+    for cube in &cubes {
+        if cube.bands != pool.bands {
+            return Err(BadInput(format!(
+                "cells of store {} have different bands",
+                store.display()
+            ))
+            .into());
+        }
+        let (rows, cols) = cube.size();
+        let step = (rows * cols).div_ceil(SERIES_PER_WINDOW);
+        // A step that shares no factor with the row length meets every column.
+        let step = if step > 1 && cols.is_multiple_of(step) { step + 1 } else { step };
+        for i in (0..rows * cols).step_by(step.max(1)) {
+            let (row, col) = (i / cols, i % cols);
+            let sample = cube.sample(row, col);
+            if sample.len() < 2 {
+                continue;
+            }
+            if fold_of(block_of(cube, row, col, VALIDATION_BLOCK_M), VALIDATION_SHARE, 0) == 0 {
+                pool.validation.push(sample);
+            } else {
+                pool.train.push(sample);
+            }
+        }
+    }
+    Ok(pool)
+}
+
+/// The block of a pixel.
+pub(crate) fn block_of(cube: &Cube, row: usize, col: usize, side_m: f64) -> Block {
+    let (x, y) = cube.georef.centre(row, col);
+    Block::at(x, y, side_m)
+}
+
+/// A block as one number.
+pub(crate) fn block_number(block: Block) -> u64 {
+    (block.east as u64).wrapping_mul(1 << 32) ^ (block.north as u64 & 0xFFFF_FFFF)
+}
+
+/// Labelled pixels with their series and blocks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Labelled {
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) classes: Vec<String>,
+    pub(crate) blocks: Vec<u64>,
+    /// Easting and northing in m.
+    pub(crate) places: Vec<(f64, f64)>,
+}
+
+impl Labelled {
+    /// Adds the labelled pixels of one cube whose ground was ever seen; gives how many were not.
+    pub(crate) fn add(&mut self, cube: &Cube, labels: &[PointLabel], block_m: f64) -> usize {
+        let mut unseen = 0;
+        for label in labels {
+            let sample = cube.sample(label.row, label.col);
+            if sample.is_empty() {
+                unseen += 1;
+                continue;
+            }
+            self.samples.push(sample);
+            self.classes.push(label.class.clone());
+            self.places.push(cube.georef.centre(label.row, label.col));
+            self.blocks.push(block_number(block_of(cube, label.row, label.col, block_m)));
+        }
+        unseen
+    }
+
+    /// Class names, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names = self.classes.clone();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}

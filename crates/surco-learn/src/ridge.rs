@@ -11,11 +11,15 @@
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
-/// Strengths tried, as shares of the mean squared length of an example.
-const STRENGTHS: [f64; 7] = [1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0];
+/// Strengths tried, as shares of the mean squared length of an example. The largest is a nearest-mean
+/// classifier in all but scale.
+const STRENGTHS: [f64; 7] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
 
-/// Sharpness from ridge scores to probabilities, as a multiple of the score.
-const SHARPNESS: f64 = 6.0;
+/// Sharpness of probabilities tried, in units of the spread of left-out scores.
+const SHARPNESS: [f64; 5] = [0.5, 1.0, 1.5, 2.0, 3.0];
+
+/// Taken when no class has a second example to be left out.
+const UNJUDGED: (f64, f64) = (1.0, 1.5);
 
 /// A fitted head.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +28,7 @@ pub struct Ridge {
     scale: Vec<f64>,
     weights: Vec<f64>,
     bias: Vec<f64>,
+    sharpness: f64,
     /// Strength chosen.
     pub strength: f64,
     /// Mean log-likelihood of each example's class when that example is left out.
@@ -67,28 +72,46 @@ impl Ridge {
         let yc = (&hot - &mean_y) * &root;
         let gram = xc.dot(&xc.t());
         let length = (gram.diag().sum() / n as f64).max(1e-12);
-        let mut best: Option<(f64, f64, Array2<f64>)> = None;
+        let judged = size.iter().any(|&s| s > 1.0);
+        let mut best: Option<Candidate> = None;
         for strength in STRENGTHS {
             let mut system = gram.clone();
             system.diag_mut().mapv_inplace(|v| v + strength * length);
             let Some(inverse) = invert(&system) else { continue };
             let dual = inverse.dot(&yc);
-            let score = left_out_score(&dual, &inverse, &yc, &root, &mean_y, y);
-            if best.as_ref().is_none_or(|b| score > b.1) {
-                best = Some((strength, score, dual));
+            let scores = left_out_scores(&dual, &inverse, &yc, &root);
+            let spread = scores.iter().map(|s| s * s).sum::<f64>() / scores.len() as f64;
+            let spread = spread.sqrt().max(1e-12);
+            for sharpness in SHARPNESS {
+                let score = if judged {
+                    mean_log_likelihood(&scores, sharpness / spread, y)
+                } else if (strength, sharpness) == UNJUDGED {
+                    0.0
+                } else {
+                    continue;
+                };
+                if best.as_ref().is_none_or(|b| score > b.score) {
+                    let (dual, sharpness) = (dual.clone(), sharpness / spread);
+                    best = Some(Candidate { strength, sharpness, score, dual });
+                }
             }
         }
-        let (strength, left_out, dual) =
-            best.unwrap_or((f64::INFINITY, f64::NEG_INFINITY, Array2::zeros((n, count))));
-        let weights = xc.t().dot(&dual);
+        let best = best.unwrap_or_else(|| Candidate {
+            strength: f64::INFINITY,
+            sharpness: 1.0,
+            score: f64::NEG_INFINITY,
+            dual: Array2::zeros((n, count)),
+        });
+        let weights = xc.t().dot(&best.dual);
         let bias = &mean_y - &mean_x.dot(&weights);
         Self {
             centre,
             scale,
             weights: weights.iter().copied().collect(),
             bias: bias.to_vec(),
-            strength,
-            left_out,
+            strength: best.strength,
+            sharpness: best.sharpness,
+            left_out: best.score,
         }
     }
 
@@ -113,7 +136,8 @@ impl Ridge {
         let scores = x.dot(&weights) + &Array1::from_vec(self.bias.clone());
         let mut out = Array2::zeros(scores.dim());
         for (scores, mut out) in scores.rows().into_iter().zip(out.rows_mut()) {
-            for (to, p) in out.iter_mut().zip(softmax(scores.iter().copied())) {
+            let scaled = scores.iter().map(|s| s * self.sharpness);
+            for (to, p) in out.iter_mut().zip(softmax(scaled)) {
                 *to = p as f32;
             }
         }
@@ -121,31 +145,44 @@ impl Ridge {
     }
 }
 
+struct Candidate {
+    strength: f64,
+    sharpness: f64,
+    score: f64,
+    dual: Array2<f64>,
+}
+
 fn softmax(scores: impl Iterator<Item = f64>) -> Vec<f64> {
-    let scores: Vec<f64> = scores.map(|s| s * SHARPNESS).collect();
+    let scores: Vec<f64> = scores.collect();
     let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let exp: Vec<f64> = scores.iter().map(|s| (s - top).exp()).collect();
     let sum: f64 = exp.iter().sum();
     exp.into_iter().map(|e| e / sum).collect()
 }
 
-/// Mean log-likelihood when each example is left out: the residual of a left-out example is
-/// `dual / inverse's diagonal`.
-fn left_out_score(
+/// Scores of each example when it is left out, less the mean: its residual then is `dual` over the
+/// inverse's diagonal.
+fn left_out_scores(
     dual: &Array2<f64>,
     inverse: &Array2<f64>,
     yc: &Array2<f64>,
     root: &Array2<f64>,
-    mean_y: &Array1<f64>,
-    y: &[usize],
-) -> f64 {
-    let mut sum = 0.0;
+) -> Array2<f64> {
+    let residual = dual / &inverse.diag().insert_axis(Axis(1));
+    (yc - &residual) / root
+}
+
+/// Mean log-likelihood of the classes, over the examples whose class has another example.
+fn mean_log_likelihood(scores: &Array2<f64>, sharpness: f64, y: &[usize]) -> f64 {
+    let (mut sum, mut count) = (0.0, 0.0);
     for (i, &class) in y.iter().enumerate() {
-        let residual = dual.row(i).mapv(|v| v / inverse[[i, i]]);
-        let predicted = (&yc.row(i) - &residual) / root[[i, 0]] + mean_y;
-        sum += softmax(predicted.iter().copied())[class].max(1e-12).ln();
+        if y.iter().enumerate().any(|(j, &other)| j != i && other == class) {
+            let chances = softmax(scores.row(i).iter().map(|s| s * sharpness));
+            sum += chances[class].max(1e-12).ln();
+            count += 1.0;
+        }
     }
-    sum / y.len() as f64
+    sum / count
 }
 
 fn weighted_mean(x: &Array2<f64>, weight: &Array1<f64>, total: f64) -> Array1<f64> {

@@ -95,6 +95,14 @@ impl Batch {
         batch
     }
 
+    /// Hides some bands of one series on every date, as if its sensor did not have them.
+    pub fn hide_bands(&mut self, series: usize, hidden: &[usize]) {
+        for &band in hidden {
+            self.values_ntb.slice_mut(ndarray::s![series, .., band]).fill(0.0);
+            self.seen_ntb.slice_mut(ndarray::s![series, .., band]).fill(0.0);
+        }
+    }
+
     /// Number of series.
     #[must_use]
     pub fn len(&self) -> usize {

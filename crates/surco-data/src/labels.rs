@@ -232,3 +232,85 @@ impl Labels {
         Ok(points)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use surco_raster::cog::{CogOptions, write_cog};
+
+    const GRID: Georef = Georef { epsg: 32719, x0_m: 300_000.0, y0_m: 6_200_000.0, px_m: 10.0 };
+
+    fn folder(name: &str) -> PathBuf {
+        let folder =
+            std::env::temp_dir().join(format!("surco-labels-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    fn geojson(crs: &str, class_key: &str) -> String {
+        // A square of 3 × 2 pixels, a point in it and one outside the grid.
+        let square = "[[[300010,6199990],[300040,6199990],[300040,6199970],[300010,6199970],[300010,6199990]]]";
+        let feature = |kind: &str, coordinates: &str, class: &str| {
+            format!(
+                r#"{{"type":"Feature","properties":{{"{class_key}":"{class}"}},"geometry":{{"type":"{kind}","coordinates":{coordinates}}}}}"#
+            )
+        };
+        format!(
+            r#"{{"type":"FeatureCollection","crs":{{"type":"name","properties":{{"name":"{crs}"}}}},"features":[{},{},{}]}}"#,
+            feature("Polygon", square, "vineyard"),
+            feature("Point", "[300015,6199985]", "maize"),
+            feature("Point", "[300005,6199995]", "maize"),
+        )
+    }
+
+    #[test]
+    fn polygons_label_their_pixels_and_a_pixel_is_labelled_once() {
+        let folder = folder("polygons");
+        let path = folder.join("labels.geojson");
+        std::fs::write(&path, geojson("urn:ogc:def:crs:EPSG::32719", "cultivo")).unwrap();
+        let points = read_labels(&path).unwrap().on(&GRID, (8, 8)).unwrap();
+        let found: Vec<(usize, usize, &str)> =
+            points.iter().map(|p| (p.row, p.col, p.class.as_str())).collect();
+        let vineyard = |row, col| (row, col, "vineyard");
+        let want = [
+            vineyard(1, 1),
+            vineyard(1, 2),
+            vineyard(1, 3),
+            vineyard(2, 1),
+            vineyard(2, 2),
+            vineyard(2, 3),
+            (0, 0, "maize"),
+        ];
+        assert_eq!(found, want, "the point in the vineyard came second");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn old_datums_missing_classes_and_other_places_are_refused() {
+        let folder = folder("refused");
+        let path = folder.join("labels.geojson");
+        let refuse = |text: String| {
+            std::fs::write(&path, text).unwrap();
+            let error = read_labels(&path).and_then(|l| l.on(&GRID, (8, 8))).unwrap_err();
+            assert_eq!(error.fault(), Fault::Input, "{error}");
+            error.to_string()
+        };
+        assert!(refuse(geojson("EPSG:24879", "class")).contains("24879"), "PSAD56");
+        assert!(refuse(geojson("EPSG:32719", "owner")).contains("class_name"));
+        assert!(refuse(geojson("EPSG:32718", "class")).contains("none of 3 labels"));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_raster_of_codes_labels_the_pixels_it_lies_on() {
+        let folder = folder("raster");
+        let path = folder.join("labels.tif");
+        let codes = ndarray::arr3(&[[[0_u8, 7], [9, 0]]]);
+        write_cog(&path, codes.view(), GRID.shifted(2, 3), &CogOptions::default()).unwrap();
+        let points = read_labels(&path).unwrap().on(&GRID, (8, 8)).unwrap();
+        let found: Vec<(usize, usize, &str)> =
+            points.iter().map(|p| (p.row, p.col, p.class.as_str())).collect();
+        assert_eq!(found, [(2, 4, "7"), (3, 3, "9")]);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -292,3 +292,96 @@ fn each_row(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int32Type, Int64Type};
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
+    enum Column {
+        Long(Vec<i64>),
+        Number(Vec<f64>),
+        Date(Vec<i32>),
+        Text(Vec<&'static str>),
+    }
+
+    fn write(path: &Path, schema: &str, columns: Vec<Column>) {
+        let schema = parse_message_type(schema).unwrap().into();
+        let file = File::create(path).unwrap();
+        let mut writer =
+            SerializedFileWriter::new(file, schema, std::sync::Arc::default()).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        for column in columns {
+            let mut to = group.next_column().unwrap().unwrap();
+            match column {
+                Column::Long(v) => to.typed::<Int64Type>().write_batch(&v, None, None).unwrap(),
+                Column::Number(v) => to.typed::<DoubleType>().write_batch(&v, None, None).unwrap(),
+                Column::Date(v) => to.typed::<Int32Type>().write_batch(&v, None, None).unwrap(),
+                Column::Text(v) => {
+                    let v: Vec<ByteArray> = v.into_iter().map(Into::into).collect();
+                    to.typed::<ByteArrayType>().write_batch(&v, None, None).unwrap()
+                }
+            };
+            to.close().unwrap();
+        }
+        group.close().unwrap();
+        writer.close().unwrap();
+    }
+
+    const POINTS: &str =
+        "message p { required int64 point_id; required double lon; required double lat;
+        required binary class_name (UTF8); required binary block (UTF8); }";
+    const SERIES: &str =
+        "message s { required int64 point_id; required int32 date (DATE); required double B04; }";
+
+    fn set(name: &str, series_ids: Vec<i64>) -> (PathBuf, PathBuf, PathBuf) {
+        let folder =
+            std::env::temp_dir().join(format!("surco-table-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (points, series) = (folder.join("points.parquet"), folder.join("series.parquet"));
+        let columns = vec![
+            Column::Long(vec![10, 20]),
+            Column::Number(vec![-71.0, -71.1]),
+            Column::Number(vec![-34.0, -34.1]),
+            Column::Text(vec!["maize", "vineyard"]),
+            Column::Text(vec!["a", "b"]),
+        ];
+        write(&points, POINTS, columns);
+        let columns = vec![
+            Column::Long(series_ids),
+            Column::Date(vec![19_016, 19_000, 19_000, 19_032]),
+            Column::Number(vec![0.2, 0.1, 0.3, f64::NAN]),
+        ];
+        write(&series, SERIES, columns);
+        let meta = r#"{"name":"two points","columns":{"B04":{"centre_wavelength_nm":664.6,"bandwidth_nm":31}}}"#;
+        std::fs::write(folder.join("meta.json"), meta).unwrap();
+        (folder, points, series)
+    }
+
+    #[test]
+    fn series_are_sorted_by_date_and_gaps_leave_no_observation() {
+        let (folder, points, series) = set("read", vec![10, 10, 20, 20]);
+        let table = read_table(&points, &series).unwrap();
+        assert_eq!(table.labels, ["maize", "vineyard"]);
+        assert_eq!(table.values[[0, 0, 0]], 0.1);
+        assert_eq!(table.sample(0).values, [0.1, 0.2]);
+        assert_eq!((table.sample(1).len(), table.sample(1).south), (1, true));
+        assert_eq!(table.spectral().1[0].centre_nm, 664.6);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn strangers_missing_columns_and_missing_descriptions_are_named() {
+        let (folder, points, series) = set("refused", vec![10, 10, 20, 30]);
+        let error = |a: &Path, b: &Path| read_table(a, b).unwrap_err().to_string();
+        assert!(error(&points, &series).contains("point 30"), "{}", error(&points, &series));
+        assert!(error(&series, &points).contains("class_name"), "the files were swapped");
+        std::fs::write(folder.join("cut.parquet"), b"PAR1PAR1").unwrap();
+        assert!(error(&points, &folder.join("cut.parquet")).contains("cut.parquet"));
+        std::fs::remove_file(folder.join("meta.json")).unwrap();
+        assert!(error(&points, &series).contains("meta.json"));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,7 +1,7 @@
 //! The masked pretext: whole dates are hidden, and the encoder says what they showed.
 //!
-//! Half of the series lose dates here and there, half lose one stretch of the season; one in four also
-//! loses a few bands on every date, so that the encoder learns to do without. A hidden token keeps its
+//! Half of the series lose dates here and there, half lose one stretch of the season; half also keep only
+//! some of their bands, any number of them, so that the encoder learns to do with what a sensor has. A hidden token keeps its
 //! date and nothing else, which is exactly what a query is when the encoder is used.
 //!
 //! # Source
@@ -43,14 +43,8 @@ pub fn hide(batch: &Batch, share: f64, rng: &mut impl Rng) -> Masked {
         if dates.is_empty() {
             continue;
         }
-        if rng.random_bool(0.25) {
-            for b in (0..bands).filter(|_| bands > 1) {
-                if rng.random_bool(0.4) {
-                    masked.batch.seen_ntb.slice_mut(s![i, .., b]).fill(0.0);
-                    masked.batch.values_ntb.slice_mut(s![i, .., b]).fill(0.0);
-                }
-            }
-        }
+        let hidden = hidden_bands(bands, rng);
+        masked.batch.hide_bands(i, &hidden);
         for j in hidden_dates(&dates, share, rng) {
             masked.weight_ntb.slice_mut(s![i, j, ..]).assign(&batch.seen_ntb.slice(s![i, j, ..]));
             masked.batch.seen_ntb.slice_mut(s![i, j, ..]).fill(0.0);
@@ -58,6 +52,18 @@ pub fn hide(batch: &Batch, share: f64, rng: &mut impl Rng) -> Masked {
         }
     }
     masked
+}
+
+/// The bands one series does without: none for half of them, else all but a random few.
+pub(crate) fn hidden_bands(bands: usize, rng: &mut impl Rng) -> Vec<usize> {
+    if bands < 2 || rng.random_bool(0.5) {
+        return Vec::new();
+    }
+    let mut order: Vec<usize> = (0..bands).collect();
+    for i in (1..bands).rev() {
+        order.swap(i, rng.random_range(0..=i));
+    }
+    order.split_off(rng.random_range(1..bands))
 }
 
 fn hidden_dates(dates: &[usize], share: f64, rng: &mut impl Rng) -> Vec<usize> {
@@ -83,4 +89,84 @@ pub fn masked_loss(encoder: &Encoder, masked: &Masked, device: &Device) -> (Tens
     let loss = (error.square() + 1.0).sqrt() - 1.0;
     let weight = f64::from(masked.weight_ntb.sum());
     ((loss * cube(&masked.weight_ntb)).sum() / weight.max(1.0), weight)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use surco_data::{BatchSpec, Sample, SpectralBand};
+
+    fn batch() -> Batch {
+        let band = |centre_nm| SpectralBand { centre_nm, width_nm: 30.0 };
+        let spec = BatchSpec {
+            bands: vec![band(665.0), band(842.0), band(1610.0)],
+            scale: vec![(0.2, 0.1); 3],
+            first_day: 0,
+            end_day: 365,
+            max_dates: 20,
+            queries: None,
+        };
+        let sample = |n: i32| Sample {
+            days: (0..n).map(|d| d * 30).collect(),
+            values: (0..3 * n).map(|i| i as f32 / 100.0).collect(),
+            south: true,
+        };
+        let samples = [sample(10), sample(2), sample(1), sample(0)];
+        Batch::new(&samples.iter().collect::<Vec<_>>(), &spec)
+    }
+
+    /// What is hidden is gone from the input, was really observed, and something is left to go by.
+    #[test]
+    fn hidden_dates_are_gone_and_never_all_of_several() {
+        let batch = batch();
+        for seed in 0..50 {
+            let masked = hide(&batch, 0.4, &mut ChaCha8Rng::seed_from_u64(seed));
+            for ((at, &weight), &seen) in
+                masked.weight_ntb.indexed_iter().zip(&masked.batch.seen_ntb)
+            {
+                assert!(weight == 0.0 || (seen == 0.0 && batch.seen_ntb[at] == 1.0));
+            }
+            let hidden = |i: usize| masked.weight_ntb.slice(s![i, .., 0]).sum();
+            assert_eq!((hidden(0), hidden(1), hidden(2), hidden(3)), (4.0, 1.0, 1.0, 0.0));
+        }
+    }
+
+    /// Worked by hand: an encoder whose prediction is known (all weights of the head zero but its bias)
+    /// would give √(1 + e²) − 1; here the loss of a batch with nothing hidden must be exactly zero.
+    #[test]
+    fn nothing_hidden_costs_nothing() {
+        let device = Device::flex();
+        let encoder = surco_net::fresh(surco_net::Size::Nano, 1, &device);
+        let batch = batch();
+        let masked = Masked {
+            target_ntb: batch.values_ntb.clone(),
+            weight_ntb: Array3::zeros(batch.values_ntb.dim()),
+            batch,
+        };
+        let (loss, weight) = masked_loss(&encoder, &masked, &device);
+        assert_eq!((loss.into_scalar::<f32>(), weight), (0.0, 0.0));
+    }
+
+    /// The loss is the weighted mean of √(1 + e²) − 1 over hidden values, recomputed here in f64.
+    #[test]
+    fn the_loss_is_the_mean_over_hidden_values() {
+        let device = Device::flex();
+        let encoder = surco_net::fresh(surco_net::Size::Nano, 1, &device);
+        let masked = hide(&batch(), 0.4, &mut ChaCha8Rng::seed_from_u64(3));
+        let said: Vec<f32> = encoder
+            .predict(&EncoderInput::new(&masked.batch, &device))
+            .into_data()
+            .iter::<f32>()
+            .collect();
+        let terms = said.iter().zip(&masked.target_ntb).zip(&masked.weight_ntb);
+        let (sum, weight) = terms.fold((0.0, 0.0), |(sum, total), ((p, t), &w)| {
+            let error = f64::from(p - t);
+            (sum + f64::from(w) * ((1.0 + error * error).sqrt() - 1.0), total + f64::from(w))
+        });
+        let (loss, counted) = masked_loss(&encoder, &masked, &device);
+        assert_eq!(counted, weight);
+        assert!((f64::from(loss.into_scalar::<f32>()) - sum / weight).abs() < 1e-5);
+    }
 }

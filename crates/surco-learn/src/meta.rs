@@ -2,7 +2,8 @@
 //!
 //! Prototypical networks: an episode draws a few classes, a support and a query set from different
 //! places; each class is the mean of its support embeddings, and queries should lie nearest their own.
-//! First order, no inner loop, and what it trains is exactly what adaptation uses.
+//! First order, no inner loop, and what it trains is exactly what adaptation uses. Half of the episodes do
+//! without some bands, the same for support and query, as if seen by another sensor.
 //!
 //! # Source
 //! Snell, Swersky and Zemel 2017, *Prototypical networks for few-shot learning*, equations 1 and 2.
@@ -20,6 +21,7 @@ use surco_data::{Batch, BatchSpec, Sample, SpectralBand};
 use surco_net::{Encoder, EncoderInput, Model};
 
 use crate::LearnError;
+use crate::masked::hidden_bands;
 use crate::run::{Curve, CurvePoint};
 use crate::step::{gradients, learning_rate, optimizer, trainable};
 
@@ -165,7 +167,10 @@ impl<'a> Members<'a> {
             BatchSpec::new(&self.task.bands, &model.config.normalisation, self.task.window);
         spec.max_dates = model.config.max_dates;
         spec.queries = Some(model.config.queries);
-        Drawn { batch: Batch::new(&chosen, &spec), ways, support: support.len(), query_class }
+        let mut batch = Batch::new(&chosen, &spec);
+        let hidden = hidden_bands(self.task.bands.len(), rng);
+        (0..batch.len()).for_each(|i| batch.hide_bands(i, &hidden));
+        Drawn { batch, ways, support: support.len(), query_class }
     }
 
     /// Support and query of one class, from different places where the class has more than one.
@@ -217,4 +222,92 @@ fn prototype_loss(encoder: &Encoder, episode: &Drawn, device: &Device) -> Tensor
     let chosen =
         activation::log_softmax(logits, 1).gather(1, Tensor::<2, Int>::from_data(classes, device));
     chosen.mean().neg()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use surco_core::Silent;
+    use surco_data::{Normalisation, QueryGrid};
+    use surco_net::{Card, ModelConfig, Size, fresh};
+
+    fn task() -> MetaTask {
+        let sample = |i: usize| Sample {
+            days: (0..10).map(|d| d * 30).collect(),
+            values: (0..20)
+                .map(|v| 0.3 + 0.1 * ((v / 2) as f32 * 0.7 + (i % 3) as f32 * 2.0).sin())
+                .collect(),
+            south: true,
+        };
+        let band = |centre_nm| SpectralBand { centre_nm, width_nm: 30.0 };
+        MetaTask {
+            name: "sines".into(),
+            bands: vec![band(665.0), band(842.0)],
+            window: (0, 365),
+            samples: (0..90).map(sample).collect(),
+            classes: (0..90).map(|i| i % 3).collect(),
+            places: (0..90).map(|i| i / 9).collect(),
+        }
+    }
+
+    fn model(task: &MetaTask) -> Model {
+        Model {
+            encoder: fresh(Size::Nano, 2, &Device::flex()),
+            config: ModelConfig {
+                schema: 1,
+                size: Size::Nano,
+                normalisation: Normalisation::measure(&task.bands, &task.samples),
+                queries: QueryGrid { count: 4, parts: 2 },
+                max_dates: 12,
+                card: Card::default(),
+            },
+        }
+    }
+
+    #[test]
+    fn episodes_of_separable_classes_are_learned_and_the_seed_decides_the_run() {
+        let task = task();
+        let config =
+            MetaConfig { steps: 12, ways: 3, learning_rate: 1e-3, ..MetaConfig::default() };
+        let run = || {
+            let (_, curve) = meta_train(
+                model(&task),
+                &config,
+                std::slice::from_ref(&task),
+                &Device::flex(),
+                &Silent,
+            )
+            .unwrap();
+            curve
+        };
+        let curve = run();
+        let (first, last) = (curve.0[0].loss, curve.0[11].loss);
+        assert!(last < 0.5 * first, "{first} → {last}");
+        assert_eq!(curve, run());
+    }
+
+    #[test]
+    fn support_and_query_of_a_class_share_no_place() {
+        let task = task();
+        let config = MetaConfig::default();
+        let members = Members::of(&task, &config);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for _ in 0..20 {
+            let (support, query) = members.split(&members.by_class[0], &config, &mut rng);
+            assert_eq!((support.len(), query.len()), (config.shots, config.queries));
+            for s in &support {
+                assert!(query.iter().all(|q| task.places[*q] != task.places[*s]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_task_with_too_few_examples_is_refused() {
+        let mut task = task();
+        task.samples.truncate(6);
+        task.classes.truncate(6);
+        let refused =
+            meta_train(model(&task), &MetaConfig::default(), &[task], &Device::flex(), &Silent);
+        assert!(matches!(refused, Err(LearnError::TooLittle { .. })));
+    }
 }

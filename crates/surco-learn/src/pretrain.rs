@@ -26,8 +26,8 @@ const MICRO_BATCH: usize = 32;
 pub struct PretrainConfig {
     /// Version of this file: 1.
     pub schema: u32,
-    /// Store with the pixels.
-    pub store: PathBuf,
+    /// Stores with the pixels.
+    pub stores: Vec<PathBuf>,
     /// Run folder.
     pub out: PathBuf,
     /// Size of the encoder.
@@ -101,6 +101,9 @@ impl PretrainConfig {
         };
         if self.schema != 1 {
             return refuse("schema", self.schema.to_string(), "this version reads schema 1");
+        }
+        if self.stores.is_empty() {
+            return refuse("stores", "[]".into(), "at least one store is needed");
         }
         if self.steps == 0 {
             return refuse("steps", "0".into(), "at least one step is needed");
@@ -322,5 +325,98 @@ impl<'a> Trainer<'a> {
                 },
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use surco_core::Silent;
+
+    const DOCUMENTED: &str = include_str!("../../../docs/config/pretrain.toml");
+
+    fn pool() -> SeriesPool {
+        let sample = |k: usize| Sample {
+            days: (0..12).map(|d| 19_500 + d * 24).collect(),
+            values: (0..24)
+                .map(|i| 0.2 + 0.1 * ((i / 2) as f32 * 0.5 + (k % 3) as f32).sin())
+                .collect(),
+            south: true,
+        };
+        let band = |centre_nm| SpectralBand { centre_nm, width_nm: 30.0 };
+        SeriesPool {
+            bands: vec![band(665.0), band(842.0)],
+            window: (19_450, 19_815),
+            train: (0..96).map(sample).collect(),
+            validation: (0..9).map(sample).collect(),
+            data: vec!["sines".into()],
+        }
+    }
+
+    fn config(name: &str, steps: u64) -> PretrainConfig {
+        let out =
+            std::env::temp_dir().join(format!("surco-pretrain-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&out);
+        PretrainConfig {
+            out,
+            steps,
+            batch: 64,
+            checkpoint_every_steps: 4,
+            validate_every_steps: 4,
+            warm_up_steps: 2,
+            ..toml::from_str(DOCUMENTED).unwrap()
+        }
+    }
+
+    #[test]
+    fn the_documented_config_is_valid_and_a_misspelt_key_is_named() {
+        let config: PretrainConfig = toml::from_str(DOCUMENTED).unwrap();
+        config.check().unwrap();
+        let wrong = DOCUMENTED.replace("mask_share", "mask_shar");
+        let error = toml::from_str::<PretrainConfig>(&wrong).unwrap_err().to_string();
+        assert!(
+            error.contains("unknown field `mask_shar`") && error.contains("line 11"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_stopped_run_goes_on_as_if_it_had_not_been_stopped() {
+        struct StopAt(u64, std::sync::atomic::AtomicU64);
+        impl Progress for StopAt {
+            fn report(&self, _: &'static str, done: u64, _: u64, _: &str) {
+                self.1.store(done, std::sync::atomic::Ordering::SeqCst);
+            }
+            fn stopped(&self) -> bool {
+                self.1.load(std::sync::atomic::Ordering::SeqCst) >= self.0
+            }
+        }
+        let device = Device::flex();
+        let (whole, parted) = (config("whole", 10), config("parted", 10));
+        let (_, want) = pretrain(&whole, &pool(), false, &device, &Silent).unwrap();
+        let stop = StopAt(6, 0.into());
+        let stopped = pretrain(&parted, &pool(), false, &device, &stop);
+        assert!(matches!(stopped, Err(LearnError::Stopped { step: 6 })));
+        assert!(matches!(
+            pretrain(&parted, &pool(), false, &device, &Silent),
+            Err(LearnError::Exists { .. })
+        ));
+        let (_, got) = pretrain(&parted, &pool(), true, &device, &Silent).unwrap();
+        assert_eq!(got.resumed_from, 4, "the last checkpoint");
+        assert_eq!(got.curve, want.curve);
+        assert_eq!(got.weights_sha256, want.weights_sha256);
+        for c in [whole, parted] {
+            fs::remove_dir_all(c.out).unwrap();
+        }
+    }
+
+    #[test]
+    fn one_batch_can_be_learned_by_heart() {
+        let config = config("overfit", 60);
+        let (_, run) = pretrain(&config, &pool(), false, &Device::flex(), &Silent).unwrap();
+        let (first, last) =
+            (run.curve.mean_loss(false).unwrap(), run.curve.mean_loss(true).unwrap());
+        assert!(last < 0.35 * first, "{first} → {last}");
+        fs::remove_dir_all(config.out).unwrap();
     }
 }

@@ -173,3 +173,92 @@ impl Encoder {
         (flat.matmul(weights.narrow(1, 0, width).transpose()) + bias).reshape([n, t, bands])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use surco_data::{BatchSpec, QueryGrid, Sample};
+
+    fn spec(order: &[usize]) -> BatchSpec {
+        let nm = [490.0, 665.0, 842.0, 1610.0];
+        let scale = [(0.05, 0.02), (0.08, 0.04), (0.3, 0.1), (0.2, 0.08)];
+        BatchSpec {
+            bands: order
+                .iter()
+                .map(|&b| SpectralBand { centre_nm: nm[b], width_nm: 40.0 })
+                .collect(),
+            scale: order.iter().map(|&b| scale[b]).collect(),
+            first_day: 0,
+            end_day: 365,
+            max_dates: 20,
+            queries: Some(QueryGrid { count: 4, parts: 2 }),
+        }
+    }
+
+    fn sample(dates: i32, order: &[usize]) -> Sample {
+        let value = |d: i32, b: usize| {
+            if (d + b as i32) % 5 == 0 {
+                f32::NAN
+            } else {
+                0.1 + 0.02 * (d as f32 + b as f32).sin()
+            }
+        };
+        Sample {
+            days: (0..dates).map(|d| d * 17).collect(),
+            values: (0..dates).flat_map(|d| order.iter().map(move |&b| value(d, b))).collect(),
+            south: true,
+        }
+    }
+
+    fn embedding(samples: &[&Sample], spec: &BatchSpec) -> Vec<f32> {
+        let device = Device::flex();
+        let encoder = crate::fresh(Size::Nano, 5, &device);
+        let input = EncoderInput::new(&Batch::new(samples, spec), &device);
+        encoder.embed(&input).into_data().iter::<f32>().collect()
+    }
+
+    fn furthest(a: &[f32], b: &[f32]) -> f32 {
+        assert_eq!(a.len(), b.len());
+        a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max)
+    }
+
+    #[test]
+    fn nano_has_the_size_it_says() {
+        let encoder = crate::fresh(Size::Nano, 0, &Device::flex());
+        assert_eq!(encoder.num_params(), 832_449);
+    }
+
+    #[test]
+    fn the_embedding_has_a_vector_a_part_and_the_seed_decides_it() {
+        let order = [0, 1, 2, 3];
+        let a = embedding(&[&sample(8, &order)], &spec(&order));
+        assert_eq!(a.len(), 2 * 128);
+        assert_eq!(a, embedding(&[&sample(8, &order)], &spec(&order)));
+        assert!(a.iter().all(|v| v.is_finite()));
+    }
+
+    #[test]
+    fn padding_beside_a_longer_series_changes_nothing_that_counts() {
+        let order = [0, 1, 2, 3];
+        let (short, long) = (sample(6, &order), sample(20, &order));
+        let alone = embedding(&[&short], &spec(&order));
+        let beside = embedding(&[&short, &long], &spec(&order));
+        let error = furthest(&alone, &beside[..alone.len()]);
+        assert!(error < 1e-5, "{error}");
+    }
+
+    #[test]
+    fn bands_may_come_in_any_order_with_their_wavelengths() {
+        let (order, other) = ([0, 1, 2, 3], [2, 0, 3, 1]);
+        let a = embedding(&[&sample(9, &order)], &spec(&order));
+        let b = embedding(&[&sample(9, &other)], &spec(&other));
+        assert!(furthest(&a, &b) < 1e-5, "{}", furthest(&a, &b));
+    }
+
+    #[test]
+    fn a_series_never_seen_still_has_a_finite_embedding() {
+        let order = [0, 1, 2, 3];
+        let nothing = Sample { south: true, ..Sample::default() };
+        assert!(embedding(&[&nothing], &spec(&order)).iter().all(|v| v.is_finite()));
+    }
+}

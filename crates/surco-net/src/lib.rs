@@ -19,4 +19,4 @@ pub use encoder::{Encoder, EncoderInput};
 pub use model::{Card, Model, ModelConfig, fresh};
 pub use size::{Size, SizeError};
 pub use spectral::{WAVELENGTH_FEATURES, wavelength_features};
-pub use weights::{WeightsError, load_model, save_model};
+pub use weights::{WeightsError, load_model, read_model, save_model};

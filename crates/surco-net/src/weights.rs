@@ -95,9 +95,23 @@ pub fn save_model(model: &Model, folder: &Path) -> Result<String, WeightsError> 
 /// # Errors
 /// [`WeightsError`] naming the file and what is wrong with it.
 pub fn load_model(folder: &Path, device: &Device) -> Result<(Model, String), WeightsError> {
+    let config = read_whole(&folder.join("config.json"))?;
+    let weights = read_whole(&folder.join("model.safetensors"))?;
+    read_model(&config, &weights, folder, device)
+}
+
+/// Reads a model from the bytes of its two files; `folder` names them in errors.
+///
+/// # Errors
+/// [`WeightsError`] naming the file and what is wrong with it.
+pub fn read_model(
+    config: &[u8],
+    weights: &[u8],
+    folder: &Path,
+    device: &Device,
+) -> Result<(Model, String), WeightsError> {
     let path = folder.join("config.json");
-    let text = read_whole(&path)?;
-    let config: ModelConfig = serde_json::from_slice(&text)
+    let config: ModelConfig = serde_json::from_slice(config)
         .map_err(|e| WeightsError::Config { path: path.clone(), reason: e.to_string() })?;
     if config.schema != SCHEMA {
         let reason =
@@ -105,9 +119,8 @@ pub fn load_model(folder: &Path, device: &Device) -> Result<(Model, String), Wei
         return Err(WeightsError::Config { path, reason });
     }
     let path = folder.join("model.safetensors");
-    let bytes = read_whole(&path)?;
     let refuse = |reason: String| WeightsError::Weights { path: path.clone(), reason };
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| refuse(e.to_string()))?;
+    let file = SafeTensors::deserialize(weights).map_err(|e| refuse(e.to_string()))?;
     let encoder = Encoder::new(config.size, device);
     let mut loader = Loader { file: &file, path: Vec::new(), used: 0, problem: None };
     let encoder = encoder.map(&mut loader);
@@ -121,7 +134,7 @@ pub fn load_model(folder: &Path, device: &Device) -> Result<(Model, String), Wei
             file.len()
         )));
     }
-    Ok((Model { encoder, config }, hex(&Sha256::digest(&bytes))))
+    Ok((Model { encoder, config }, hex(&Sha256::digest(weights))))
 }
 
 fn read_whole(path: &Path) -> Result<Vec<u8>, WeightsError> {
@@ -217,5 +230,69 @@ impl ModuleMapper for Loader<'_> {
                 param
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Card, Size, fresh};
+    use surco_data::{Normalisation, QueryGrid, SpectralBand};
+
+    fn model() -> Model {
+        let band = SpectralBand { centre_nm: 665.0, width_nm: 31.0 };
+        Model {
+            encoder: fresh(Size::Nano, 3, &Device::flex()),
+            config: ModelConfig {
+                schema: SCHEMA,
+                size: Size::Nano,
+                normalisation: Normalisation::measure(&[band], &[]),
+                queries: QueryGrid { count: 4, parts: 2 },
+                max_dates: 8,
+                card: Card::default(),
+            },
+        }
+    }
+
+    fn tensors(model: &Model) -> BTreeMap<String, (Vec<usize>, Vec<u8>)> {
+        let mut collector = Collector::default();
+        model.encoder.visit(&mut collector);
+        collector.tensors
+    }
+
+    #[test]
+    fn a_model_comes_back_bit_by_bit_and_damage_is_refused() {
+        let folder = std::env::temp_dir().join(format!("surco-weights-{}", std::process::id()));
+        let (model, device) = (model(), Device::flex());
+        let written = save_model(&model, &folder).unwrap();
+        let (back, read) = load_model(&folder, &device).unwrap();
+        assert_eq!((written, &model.config), (read, &back.config));
+        assert!(tensors(&model) == tensors(&back));
+
+        let path = folder.join("model.safetensors");
+        let whole = fs::read(&path).unwrap();
+        let mut huge = whole.clone();
+        huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        let mut nan = whole.clone();
+        let end = nan.len();
+        nan[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+        let micro = folder.join("micro");
+        let other = Model { encoder: fresh(Size::Micro, 3, &device), config: model.config.clone() };
+        save_model(&other, &micro).unwrap();
+        let damages: [(&str, Vec<u8>); 5] = [
+            ("cut", whole[..whole.len() / 2].to_vec()),
+            ("a header longer than the file", huge),
+            ("no number", nan),
+            ("another model's", fs::read(micro.join("model.safetensors")).unwrap()),
+            ("a pickle", b"\x80\x02}q\x00.".to_vec()),
+        ];
+        for (what, bytes) in damages {
+            fs::write(&path, bytes).unwrap();
+            let error = load_model(&folder, &device).unwrap_err();
+            assert_eq!(error.fault(), Fault::Input, "{what}: {error}");
+            assert!(error.to_string().contains("model.safetensors"), "{what}: {error}");
+        }
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(load_model(&folder, &device).unwrap_err().fault(), Fault::Input);
     }
 }

@@ -1,6 +1,6 @@
 //! From a store to what learning takes: series by place.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::de::DeserializeOwned;
@@ -17,6 +17,12 @@ const VALIDATION_BLOCK_M: f64 = 160.0;
 /// One block in so many is held out for validation.
 const VALIDATION_SHARE: usize = 8;
 
+/// Days of a year.
+const YEAR: f64 = 365.2425;
+
+/// Days of the shortest window.
+const YEAR_DAYS: i32 = 365;
+
 /// Series kept of one window.
 const SERIES_PER_WINDOW: usize = 1024;
 
@@ -27,48 +33,64 @@ pub(crate) fn read_config<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T>
     toml::from_str(&text).with_context(|| format!("cannot use config {}", path.display()))
 }
 
-/// Series of a store to pre-train on, validation held out by blocks of 160 m.
+/// Series of stores to pre-train on, validation held out by blocks of 160 m.
+///
+/// `windows` are shared between the stores. Seasons are moved by whole years into the latest one, so that the age of
+/// an image tells nothing.
 pub(crate) fn pool(
-    store: &Path,
+    stores: &[PathBuf],
     windows: usize,
     seed: u64,
     progress: &dyn Progress,
 ) -> anyhow::Result<SeriesPool> {
-    let opened = Store::open(store)?;
-    let cubes = read_windows(&opened, None, windows, seed, progress)?;
-    let mut pool = SeriesPool { data: vec![store.display().to_string()], ..SeriesPool::default() };
-    let days: Vec<i32> = cubes.iter().flat_map(|c| c.days.iter().copied()).collect();
-    let (Some(first), Some(last)) = (days.iter().min(), days.iter().max()) else {
-        return Err(BadInput(format!("store {} holds no date", store.display())).into());
+    let mut pool = SeriesPool::default();
+    let mut cubes = Vec::new();
+    for store in stores {
+        let share = windows.div_ceil(stores.len());
+        cubes.extend(read_windows(&Store::open(store)?, None, share, seed, progress)?);
+        pool.data.push(store.display().to_string());
+    }
+    let Some(end) = cubes.iter().filter_map(|c| c.days.last()).max().map(|d| d + 1) else {
+        return Err(BadInput("the stores hold no date".into()).into());
     };
-    pool.window = (*first.min(&(last - 364)), last + 1);
     pool.bands.clone_from(&cubes[0].bands);
+    pool.window = (end - YEAR_DAYS, end);
     for cube in &cubes {
         if cube.bands != pool.bands {
-            return Err(BadInput(format!(
-                "cells of store {} have different bands",
-                store.display()
-            ))
-            .into());
+            let text = format!(
+                "cell {} has other bands than the first: collect the same for all",
+                cube.cell
+            );
+            return Err(BadInput(text).into());
         }
-        let (rows, cols) = cube.size();
-        let step = (rows * cols).div_ceil(SERIES_PER_WINDOW);
-        // A step that shares no factor with the row length meets every column.
-        let step = if step > 1 && cols.is_multiple_of(step) { step + 1 } else { step };
-        for i in (0..rows * cols).step_by(step.max(1)) {
-            let (row, col) = (i / cols, i % cols);
-            let sample = cube.sample(row, col);
-            if sample.len() < 2 {
-                continue;
-            }
-            if fold_of(block_of(cube, row, col, VALIDATION_BLOCK_M), VALIDATION_SHARE, 0) == 0 {
-                pool.validation.push(sample);
-            } else {
-                pool.train.push(sample);
-            }
-        }
+        let last = cube.days.last().copied().unwrap_or(end);
+        let years = f64::from(end - last) / YEAR;
+        let shift = (years.floor() * YEAR).round() as i32;
+        let first = cube.days.first().copied().unwrap_or(end) + shift;
+        pool.window.0 = pool.window.0.min(first);
+        add_series(&mut pool, cube, shift);
     }
     Ok(pool)
+}
+
+fn add_series(pool: &mut SeriesPool, cube: &Cube, shift: i32) {
+    let (rows, cols) = cube.size();
+    let step = (rows * cols).div_ceil(SERIES_PER_WINDOW);
+    // A step that shares no factor with the row length meets every column.
+    let step = if step > 1 && cols.is_multiple_of(step) { step + 1 } else { step };
+    for i in (0..rows * cols).step_by(step.max(1)) {
+        let (row, col) = (i / cols, i % cols);
+        let mut sample = cube.sample(row, col);
+        if sample.len() < 2 {
+            continue;
+        }
+        sample.days.iter_mut().for_each(|d| *d += shift);
+        if fold_of(block_of(cube, row, col, VALIDATION_BLOCK_M), VALIDATION_SHARE, 0) == 0 {
+            pool.validation.push(sample);
+        } else {
+            pool.train.push(sample);
+        }
+    }
 }
 
 /// The block of a pixel.

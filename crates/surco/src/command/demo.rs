@@ -128,7 +128,7 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
     })?;
     let config = pretrain_config(out, args.seed);
     let (model, run) = clock.time("pretrain", screen, || {
-        let series = pool(&config.store, config.windows, config.seed, screen)?;
+        let series = pool(&config.stores, config.windows, config.seed, screen)?;
         Ok(pretrain(&config, &series, false, &device, screen)?)
     })?;
     let (model, meta) = clock.time("meta-train", screen, || {
@@ -229,7 +229,7 @@ fn collect(archive: &Path, store: &Path, screen: &Screen) -> anyhow::Result<Coll
 fn pretrain_config(out: &Path, seed: u64) -> PretrainConfig {
     PretrainConfig {
         schema: 1,
-        store: out.join("store/abroad"),
+        stores: vec![out.join("store/abroad")],
         out: out.join("run"),
         size: Size::Nano,
         steps: 300,

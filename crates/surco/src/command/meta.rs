@@ -1,10 +1,11 @@
 //! `surco meta`: an encoder learns to learn from few labels.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
-use surco_data::{SeriesWindow, read_cube, read_labels};
+use surco_data::{PointLabel, SeriesWindow, read_cube, read_labels};
 use surco_learn::{MetaConfig, MetaTask, meta_train};
 use surco_net::{Device, load_model, save_model};
 use surco_store::Store;
@@ -16,7 +17,7 @@ use crate::screen::Screen;
 /// Meta-trains a pre-trained encoder over small tasks drawn from labelled places
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  cat > meta.toml <<END\n  schema = 1\n  model  = \"run/model\"\n  store  = \"abroad\"\n  labels = \"abroad.geojson\"\n  out    = \"run-meta\"\n  steps  = 60\n  END\n  surco meta meta.toml"
+    after_help = "Example:\n  cat > meta.toml <<END\n  schema = 1\n  model  = \"run/model\"\n  stores = [\"abroad\"]\n  labels = [\"abroad.geojson\"]\n  out    = \"run-meta\"\n  steps  = 60\n  END\n  surco meta meta.toml"
 )]
 pub(crate) struct Args {
     /// Run description (TOML), see docs/config/meta.toml
@@ -29,9 +30,14 @@ pub(crate) struct Args {
 struct Config {
     schema: u32,
     model: PathBuf,
-    store: PathBuf,
-    labels: PathBuf,
+    /// One store a task.
+    stores: Vec<PathBuf>,
+    /// Labels of each store.
+    labels: Vec<PathBuf>,
     out: PathBuf,
+    /// Most labelled pixels of a class and task.
+    #[serde(default = "per_class")]
+    per_class: usize,
     #[serde(default)]
     steps: Option<u64>,
     #[serde(default)]
@@ -44,6 +50,10 @@ struct Config {
     seed: u64,
 }
 
+fn per_class() -> usize {
+    300
+}
+
 pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
     let config: Config = read_config(&args.config)?;
     if config.schema != 1 {
@@ -51,9 +61,19 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
             Usage(format!("config key schema = {}: this version reads 1", config.schema)).into()
         );
     }
+    if config.stores.is_empty() || config.stores.len() != config.labels.len() {
+        let (stores, labels) = (config.stores.len(), config.labels.len());
+        let text = format!(
+            "config keys stores ({stores} of them) and labels ({labels}): give one file of labels for each store"
+        );
+        return Err(Usage(text).into());
+    }
     let device = Device::flex();
     let (model, _) = load_model(&config.model, &device)?;
-    let task = labelled_task(&config, screen)?;
+    let mut tasks = Vec::new();
+    for (store, labels) in config.stores.iter().zip(&config.labels) {
+        tasks.push(labelled_task(store, labels, config.per_class, screen)?);
+    }
     let plain = MetaConfig::default();
     let meta = MetaConfig {
         steps: config.steps.unwrap_or(plain.steps),
@@ -63,7 +83,7 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
         seed: config.seed,
         ..plain
     };
-    let (model, curve) = meta_train(model, &meta, &[task], &device, screen)?;
+    let (model, curve) = meta_train(model, &meta, &tasks, &device, screen)?;
     let folder = config.out.join("model");
     let weights = save_model(&model, &folder)?;
     let text = std::fs::read(&args.config).context("cannot read the config again")?;
@@ -84,22 +104,42 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
     Ok(0)
 }
 
-fn labelled_task(config: &Config, screen: &Screen) -> anyhow::Result<MetaTask> {
-    let store = Store::open(&config.store)?;
-    let labels = read_labels(&config.labels)?;
-    labels.assumed.iter().for_each(|a| screen.say(&format!("assumed: {a}")));
+fn labelled_task(
+    store: &Path,
+    labels: &Path,
+    per_class: usize,
+    screen: &Screen,
+) -> anyhow::Result<MetaTask> {
+    let opened = Store::open(store)?;
+    let read = read_labels(labels)?;
+    read.assumed.iter().for_each(|a| screen.say(&format!("assumed: {a}")));
     let mut labelled = Labelled::default();
     let (mut bands, mut days) = (Vec::new(), Vec::new());
-    for cell in store.cells()? {
-        let reader = store.cell(&cell)?;
-        let here = labels.on(&reader.georef, (reader.rows, reader.cols))?;
+    for cell in opened.cells()? {
+        let reader = opened.cell(&cell)?;
+        let here = read.on(&reader.georef, (reader.rows, reader.cols))?;
         let window = surco_core::Window { row: 0, col: 0, rows: reader.rows, cols: reader.cols };
-        let cube = read_cube(&store, &SeriesWindow { cell, window }, None)?;
-        labelled.add(&cube, &here, 500.0);
+        let cube = read_cube(&opened, &SeriesWindow { cell, window }, None)?;
+        labelled.add(&cube, &thinned(here, per_class), 500.0);
         bands.clone_from(&cube.bands);
         days.extend(cube.days.iter().copied());
     }
-    Ok(task_of(config.labels.display().to_string(), labelled, bands, &days))
+    Ok(task_of(labels.display().to_string(), labelled, bands, &days))
+}
+
+/// At most so many labels of each class, spread evenly over those there are.
+fn thinned(labels: Vec<PointLabel>, per_class: usize) -> Vec<PointLabel> {
+    let mut by_class: BTreeMap<String, Vec<PointLabel>> = BTreeMap::new();
+    for label in labels {
+        by_class.entry(label.class.clone()).or_default().push(label);
+    }
+    by_class
+        .into_values()
+        .flat_map(|all| {
+            let kept = per_class.min(all.len());
+            (0..kept).map(|i| all[i * all.len() / kept].clone()).collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 /// A task for meta-training.

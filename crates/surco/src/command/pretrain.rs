@@ -14,7 +14,7 @@ use crate::screen::Screen;
 /// was stopped or killed goes on with --resume as if it had not been.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  cat > pretrain.toml <<END\n  schema = 1\n  store  = \"valley\"\n  out    = \"run\"\n  size   = \"nano\"\n  steps  = 400\n  END\n  surco pretrain pretrain.toml\n  surco pretrain pretrain.toml --resume"
+    after_help = "Example:\n  cat > pretrain.toml <<END\n  schema = 1\n  stores = [\"valley\"]\n  out    = \"run\"\n  size   = \"nano\"\n  steps  = 400\n  END\n  surco pretrain pretrain.toml\n  surco pretrain pretrain.toml --resume"
 )]
 pub(crate) struct Args {
     /// Run description (TOML), see docs/config/pretrain.toml
@@ -27,7 +27,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
     let config: PretrainConfig = read_config(&args.config)?;
     config.check()?;
-    let pool = pool(&config.store, config.windows, config.seed, screen)?;
+    let pool = pool(&config.stores, config.windows, config.seed, screen)?;
     let started = std::time::Instant::now();
     let (_, done) = pretrain(&config, &pool, args.resume, &Device::flex(), screen)?;
     let seconds = started.elapsed().as_secs_f64();

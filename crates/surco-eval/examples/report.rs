@@ -170,7 +170,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .iter()
             .zip(&cloud)
             .step_by(2)
-            .map(|(&date, &c)| Chip { date, picture: chip(&truth, month(date), c, &mut rng) })
+            .map(|(&date, &c)| Chip {
+                date,
+                cloud_percent: None,
+                picture: chip(&truth, month(date), c, &mut rng),
+            })
             .collect(),
         ndvi: classes
             .iter()
@@ -242,8 +246,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             legend: legend.clone(),
             map: ClassGrid::new(map.view()),
             truth: ClassGrid::new(truth.view()),
+            confidence: None,
             pixel_m: 10.0,
         }),
+        sampled: None,
         stages: [("Simulate", 9.0), ("Collect", 21.4), ("Pre-train", 204.0), ("Meta-train", 118.0), ("Adapt", 3.1), ("Map", 14.2), ("Evaluate", 42.0)]
             .map(|(name, seconds)| Stage { name: name.into(), seconds })
             .to_vec(),

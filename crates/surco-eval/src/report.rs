@@ -18,7 +18,7 @@ use surco_core::Fault;
 
 pub use input::{
     AreaRow, Chip, ClassGrid, ConfusionTable, Curve, CurvePoint, Facts, FewShotTable, Hole,
-    MapAndTruth, NdviCurve, NdviPoint, Picture, Report, Scene, Stage,
+    MapAndTruth, NdviCurve, NdviPoint, Picture, Report, SampledAccuracy, Scene, Stage,
 };
 
 /// Why a report could not be made.
@@ -70,6 +70,7 @@ struct Page<'a> {
     w: &'a words::Words,
     title: &'a str,
     summary: &'a str,
+    hero: Option<section::Shown>,
     facts: Vec<section::Fact>,
     in_short: Vec<String>,
     sections: Vec<section::Section>,
@@ -89,6 +90,7 @@ pub fn render_report(report: &Report) -> Result<String, ReportError> {
         w: words,
         title: &report.title,
         summary: &report.summary,
+        hero: section::hero(report, words)?,
         facts: section::facts(report, words),
         in_short: section::in_short(report, words),
         sections: section::sections(report, words)?,

@@ -7,6 +7,7 @@
 mod areas;
 mod bars;
 mod curves;
+mod ranks;
 mod shots;
 
 use std::fmt::Write;
@@ -14,6 +15,7 @@ use std::fmt::Write;
 pub(super) use areas::area_chart;
 pub(super) use bars::bar_chart;
 pub(super) use curves::{CurveText, learning_chart, ndvi_panel};
+pub(super) use ranks::rank_chart;
 pub(super) use shots::{method_look, shot_chart};
 
 /// Where a value lies on the page.
@@ -93,6 +95,11 @@ impl Svg {
     pub(super) fn new(width: f64, height: f64, alt: &str) -> Self {
         let alt = escape(alt);
         Self(format!(r#"<svg viewBox="0 0 {width} {height}" role="img" aria-label="{alt}">"#))
+    }
+
+    /// A drawing that says nothing its neighbours do not say.
+    pub(super) fn mute(width: f64, height: f64) -> Self {
+        Self(format!(r#"<svg viewBox="0 0 {width} {height}" aria-hidden="true">"#))
     }
 
     pub(super) fn push(&mut self, markup: std::fmt::Arguments<'_>) {

@@ -45,6 +45,7 @@ pub(super) fn three(value: f64) -> String {
 /// Seconds as people say them.
 pub(super) fn duration(seconds: f64) -> String {
     match seconds {
+        s if s > 0.0 && s < 0.05 => "under 0.1 s".into(),
         s if s < 9.95 => format!("{s:.1} s"),
         s if s < 119.5 => format!("{s:.0} s"),
         s if s < 7200.0 => format!("{:.0} min {:02.0} s", (s / 60.0).floor(), s % 60.0),
@@ -63,6 +64,13 @@ pub(super) fn short(name: &str, most: usize) -> String {
         return name.replace('_', " ");
     }
     name.chars().take(most - 1).collect::<String>().replace('_', " ") + "…"
+}
+
+/// A name at the head of something: cut to a length, its first letter large.
+pub(super) fn title(name: &str, most: usize) -> String {
+    let name = short(name, most);
+    let mut letters = name.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// A picture as a PNG in a `data:` address.
@@ -94,6 +102,8 @@ mod tests {
         assert_eq!(three(0.012_345), "0.0123");
         assert_eq!(three(12_345.0), "12,345");
         assert_eq!(duration(7.26), "7.3 s");
+        assert_eq!(duration(0.002), "under 0.1 s");
+        assert_eq!(title("double_crop", 40), "Double crop");
         assert_eq!(duration(125.0), "2 min 05 s");
         assert_eq!(short("Deciduous_fruit_tree", 40), "Deciduous fruit tree");
         assert_eq!(short("Deciduous_fruit_tree", 10), "Deciduous…");

@@ -4,7 +4,7 @@
 mod duel;
 
 use super::figure::{number, percent, short, three};
-use super::input::{AreaRow, ConfusionTable, Curve, NdviCurve, Scene};
+use super::input::{AreaRow, ConfusionTable, Curve, CurvePoint, NdviCurve, SampledAccuracy, Scene};
 use super::words::Words;
 
 pub(super) use duel::{shots, shots_short, shots_test};
@@ -19,8 +19,8 @@ pub(super) fn scenes(scenes: &[Scene], words: &Words) -> Option<String> {
         words.scenes_found,
         &[
             ("n", &scenes.len().to_string()),
-            ("from", &first.date.to_string()),
-            ("to", &last.date.to_string()),
+            ("from", &words.day(first.date)),
+            ("to", &words.day(last.date)),
             ("cloud", &number(median, 0)),
             ("least", &number(cloud[0], 0)),
             ("most", &number(cloud[cloud.len() - 1], 0)),
@@ -28,10 +28,14 @@ pub(super) fn scenes(scenes: &[Scene], words: &Words) -> Option<String> {
     ))
 }
 
-/// The two classes farthest apart on any one date, and the two that never part.
+/// NDVI a class must reach once to be called green.
+const GREEN: f64 = 0.3;
+
+/// The two green classes farthest apart on any one date, and the two that never part.
 pub(super) fn ndvi(curves: &[NdviCurve], words: &Words) -> Vec<String> {
     let mut widest: Option<(f64, [String; 5])> = None;
     let mut nearest: Option<(f64, [&str; 2])> = None;
+    let green = |c: &NdviCurve| c.points.iter().any(|p| p.median >= GREEN);
     for (i, a) in curves.iter().enumerate() {
         for b in &curves[i + 1..] {
             let mut most = None;
@@ -40,9 +44,9 @@ pub(super) fn ndvi(curves: &[NdviCurve], words: &Words) -> Vec<String> {
                 let Some(q) = b.points.iter().find(same) else { continue };
                 let gap = (p.median - q.median).abs();
                 most = Some(most.unwrap_or(0.0_f64).max(gap));
-                if widest.as_ref().is_none_or(|w| gap > w.0) {
+                if green(a) && green(b) && widest.as_ref().is_none_or(|w| gap > w.0) {
                     let (first, second) = if p.median >= q.median { (a, b) } else { (b, a) };
-                    let date = p.date.to_string();
+                    let date = words.day(p.date);
                     let names = [&first.class.name, &second.class.name].map(|n| short(n, 60));
                     let [one, two] = names;
                     let (high, low) = (p.median.max(q.median), p.median.min(q.median));
@@ -84,9 +88,15 @@ pub(super) fn curve(curve: &Curve, name: &str, words: &Words) -> Vec<String> {
     };
     let better = |a: f64, b: f64| if curve.higher_is_better { a > b } else { a < b };
     let (Some(&(_, first)), Some(&(_, last))) = (held.first(), held.last()) else {
-        let (first, last) = (curve.points.first(), curve.points.last());
-        let both = first.zip(last).map(|(f, l)| say(words.curve_no_validation, f.train, l.train));
-        return both.into_iter().collect();
+        if curve.points.is_empty() {
+            return Vec::new();
+        }
+        // A single step of training is one batch: its noise would be told as news.
+        let few = (curve.points.len() / 20).clamp(1, 10);
+        let mean = |part: &[CurvePoint]| part.iter().map(|p| p.train).sum::<f64>() / few as f64;
+        let (first, last) =
+            (mean(&curve.points[..few]), mean(&curve.points[curve.points.len() - few..]));
+        return vec![say(words.curve_no_validation, first, last)];
     };
     let pattern = if better(last, first) { words.curve_better } else { words.curve_worse };
     let mut out = vec![say(pattern, first, last)];
@@ -133,7 +143,7 @@ pub(super) fn areas(rows: &[AreaRow], words: &Words) -> Vec<String> {
     let known: Vec<(&AreaRow, f64)> = rows.iter().filter_map(|r| Some((r, r.truth_ha?))).collect();
     if !known.is_empty() {
         let held = known.iter().filter(|(r, truth)| holds(r, *truth)).count().to_string();
-        let expected = number(0.95 * known.len() as f64, 1);
+        let expected = number(0.95 * known.len() as f64, 0);
         let values = [("held", &*held), ("n", &*known.len().to_string()), ("expected", &*expected)];
         out.push(words.fill(words.areas_held, &values));
     }
@@ -157,6 +167,20 @@ pub(super) fn areas(rows: &[AreaRow], words: &Words) -> Vec<String> {
         out.push(words.fill(words.areas_loose, &[("class", &class), ("percent", &percent)]));
     }
     out
+}
+
+/// Accuracy as the sample tells it, beside the truth where every pixel was checked.
+pub(super) fn sampled(sample: &SampledAccuracy, truth: Option<f64>, words: &Words) -> String {
+    let pattern = if truth.is_some() { words.areas_sampled_truth } else { words.areas_sampled };
+    words.fill(
+        pattern,
+        &[
+            ("n", &number(sample.points as f64, 0)),
+            ("value", &percent(sample.value, 1)),
+            ("half", &percent(sample.half_width, 1)),
+            ("truth", &percent(truth.unwrap_or(f64::NAN), 1)),
+        ],
+    )
 }
 
 /// Whether an interval holds the truth.

@@ -36,6 +36,8 @@ pub struct Report {
     pub confusion: Option<ConfusionTable>,
     /// Areas per class.
     pub areas: Vec<AreaRow>,
+    /// Accuracy of the map as the sample of the areas tells it.
+    pub sampled: Option<SampledAccuracy>,
     /// Seconds each stage took, in order.
     pub stages: Vec<Stage>,
     /// Pixels that should be there and are not; `None` if nobody looked.
@@ -106,6 +108,9 @@ impl Picture {
 pub struct Chip {
     /// Day of acquisition.
     pub date: Date,
+    /// Cloud, cirrus and shadow in the picture, in %, if known.
+    #[serde(default)]
+    pub cloud_percent: Option<f64>,
     /// The picture.
     pub picture: Picture,
 }
@@ -157,8 +162,9 @@ pub struct CurvePoint {
 /// A few-shot table and which of its rows is the system's own.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FewShotTable {
-    /// The rows; keys with a name of their own on the page are `surco`, `random_forest` (`rf_raw`),
-    /// `logistic_regression` (`lr_raw`), `lr_raw_ndvi`, `random_encoder`, `nn_place` and `chance`.
+    /// The rows; keys with a name of their own on the page are `surco`, `surco_embedding`,
+    /// `random_forest` (`rf_raw`), `logistic_regression` (`lr_raw`), `lr_raw_ndvi`, `ridge_values`,
+    /// `random_encoder`, `nn_place` and `chance`.
     pub result: SuiteResult,
     /// Key of the system's own method.
     pub ours: String,
@@ -173,6 +179,9 @@ pub struct MapAndTruth {
     pub map: ClassGrid,
     /// The truth; 0 where it is not known.
     pub truth: ClassGrid,
+    /// Probability the map gives its own class, in %, instead of codes; 0 = no class.
+    #[serde(default)]
+    pub confidence: Option<ClassGrid>,
     /// Side of a pixel in m.
     pub pixel_m: f64,
 }
@@ -222,6 +231,17 @@ pub struct AreaRow {
     pub half_width_ha: f64,
     /// The truth in ha, if known.
     pub truth_ha: Option<f64>,
+}
+
+/// Overall accuracy of a map, estimated from a probability sample.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct SampledAccuracy {
+    /// Sampled places.
+    pub points: u64,
+    /// Estimate, a share of 1.
+    pub value: f64,
+    /// Half width of its 95 % interval.
+    pub half_width: f64,
 }
 
 /// One stage of the run.

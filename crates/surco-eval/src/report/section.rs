@@ -25,15 +25,35 @@ pub(super) struct Section {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum Block {
     /// SVG drawings side by side, each with a heading of its own or none.
-    Charts { number: usize, wide: bool, charts: Vec<Chart>, keys: Vec<Key>, caption: String },
+    Charts { number: usize, layout: Layout, charts: Vec<Chart>, keys: Vec<Key>, caption: String },
     /// Pictures side by side.
     Pictures { number: usize, big: bool, pictures: Vec<Shown>, keys: Vec<Key>, caption: String },
     /// A table.
-    Table { number: usize, caption: String, head: Vec<Cell>, rows: Vec<Vec<Cell>>, folded: bool },
+    Table {
+        number: usize,
+        caption: String,
+        head: Vec<Cell>,
+        rows: Vec<Vec<Cell>>,
+        folded: bool,
+        /// Columns are the classes again: narrow, names upright.
+        matrix: bool,
+    },
     /// Sentences.
     Text { sentences: Vec<String> },
     /// A list under a heading.
     List { heading: String, items: Vec<String> },
+}
+
+/// How drawings share the width of the page.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Layout {
+    /// One to a line; scrolls where the screen is narrow.
+    Wide,
+    /// Two to a line.
+    Pair,
+    /// As many small ones as fit.
+    Grid,
 }
 
 /// One drawing.
@@ -49,14 +69,26 @@ pub(super) struct Shown {
     src: String,
     alt: String,
     label: String,
+    note: String,
 }
 
-/// One entry of a legend: a colour patch, or a mark drawn as SVG.
+/// One entry of a legend, its mark drawn as SVG.
 #[derive(Serialize)]
 pub(super) struct Key {
-    colour: String,
     svg: String,
     label: String,
+}
+
+impl Key {
+    /// A patch of colour.
+    fn patch(colour: [u8; 3], label: String) -> Self {
+        let mut svg = super::chart::Svg::mute(16.0, 16.0);
+        svg.push(format_args!(
+            r#"<rect x="1.5" y="1.5" width="13" height="13" rx="2" style="fill:{}"/>"#,
+            super::chart::css(colour)
+        ));
+        Self { svg: svg.finish(), label }
+    }
 }
 
 /// One cell of a table.
@@ -105,6 +137,11 @@ impl Numbers {
         self.tables += 1;
         self.tables
     }
+}
+
+/// The map, small, beside the title.
+pub(super) fn hero(report: &Report, words: &Words) -> Result<Option<Shown>, ReportError> {
+    report.map.as_ref().map(|map| land::small_map(map, words)).transpose()
 }
 
 /// The run's facts.
@@ -173,7 +210,8 @@ fn stages(report: &Report, words: &Words, numbers: &mut Numbers) -> Option<Secti
     let svg = super::chart::bar_chart(&report.stages, words.stages_alt);
     let charts = vec![Chart { heading: String::new(), svg }];
     let number = numbers.figure();
-    let blocks = vec![Block::Charts { number, wide: true, charts, keys: Vec::new(), caption }];
+    let (layout, keys) = (Layout::Wide, Vec::new());
+    let blocks = vec![Block::Charts { number, layout, charts, keys, caption }];
     Some(Section { id: "time", heading: words.stages.into(), lead: String::new(), blocks })
 }
 
@@ -183,7 +221,9 @@ fn holes_found(holes: &[super::input::Hole], words: &Words) -> String {
 }
 
 fn holes(report: &Report, words: &Words, numbers: &mut Numbers) -> Option<Section> {
-    let holes = report.holes.as_ref()?;
+    // That nothing is missing is said beside the scenes, where there are any.
+    let told = |h: &&Vec<super::input::Hole>| !h.is_empty() || report.scenes.is_empty();
+    let holes = report.holes.as_ref().filter(told)?;
     let mut blocks = Vec::new();
     let lead = if holes.is_empty() {
         words.holes_none.to_string()
@@ -201,6 +241,7 @@ fn holes(report: &Report, words: &Words, numbers: &mut Numbers) -> Option<Sectio
                 })
                 .collect(),
             folded: holes.len() > 12,
+            matrix: false,
         });
         holes_found(holes, words)
     };

@@ -2,18 +2,20 @@
 
 use super::{Anchor, Mark, Scale, Svg, css, tick_label, ticks};
 use crate::report::input::AreaRow;
+use crate::report::figure::title;
+use crate::report::finding;
 use crate::report::words::Words;
 
 /// One line per class.
 pub(in crate::report) fn area_chart(rows: &[AreaRow], words: &Words) -> String {
     let line = 34.0;
-    let (width, height) = (680.0, 20.0 + line * rows.len() as f64 + 44.0);
+    let (width, height) = (780.0, 20.0 + line * rows.len() as f64 + 44.0);
     let ends = rows
         .iter()
         .flat_map(|r| [r.mapped_ha, r.estimate_ha + r.half_width_ha, r.truth_ha.unwrap_or(0.0)]);
     let marks = ticks(0.0, ends.filter(|v| v.is_finite()).fold(1.0, f64::max), 5);
     let step = marks.get(1).map_or(1.0, |second| second - marks[0]);
-    let x = Scale { from: 0.0, to: marks[marks.len() - 1], start: 170.0, end: width - 20.0 };
+    let x = Scale { from: 0.0, to: marks[marks.len() - 1], start: 178.0, end: width - 20.0 };
     let bottom = 14.0 + line * rows.len() as f64;
     let mut svg = Svg::new(width, height, words.area_alt);
     for &tick in &marks {
@@ -32,24 +34,28 @@ pub(in crate::report) fn area_chart(rows: &[AreaRow], words: &Words) -> String {
             (22.0, y + 4.0),
             Anchor::Start,
             "name",
-            &super::super::figure::short(&row.class.name, 21),
+            &title(&row.class.name, 22),
         );
         let low = (row.estimate_ha - row.half_width_ha).max(0.0);
         let high = row.estimate_ha + row.half_width_ha;
+        let missed = row.truth_ha.is_some_and(|truth| !finding::holds(row, truth));
+        let tone = if missed { "var(--heat-wrong)" } else { "var(--accent)" };
+        let opacity = if missed { 0.6 } else { 0.35 };
         svg.push(format_args!(
-            r#"<line x1="{:.1}" y1="{y}" x2="{:.1}" y2="{y}" style="stroke:var(--accent);stroke-width:5;stroke-opacity:.35;stroke-linecap:round"/>"#,
+            r#"<line x1="{:.1}" y1="{1:.1}" x2="{2:.1}" y2="{1:.1}" style="stroke:{tone};stroke-width:5;stroke-opacity:{opacity};stroke-linecap:round"/>"#,
             x.at(low),
+            y - 4.0,
             x.at(high)
         ));
-        svg.mark(Mark::Disc, (x.at(row.estimate_ha), y), 5.0, "fill:var(--accent)");
+        svg.mark(Mark::Disc, (x.at(row.estimate_ha), y - 4.0), 4.8, "fill:var(--accent)");
         let hollow = "fill:none;stroke:#d55e00;stroke-width:1.8";
-        svg.mark(Mark::Diamond, (x.at(row.mapped_ha), y), 4.4, hollow);
+        svg.mark(Mark::Diamond, (x.at(row.mapped_ha), y + 8.0), 3.8, hollow);
         if let Some(truth) = row.truth_ha {
             svg.push(format_args!(
                 r#"<line x1="{0:.1}" y1="{1:.1}" x2="{0:.1}" y2="{2:.1}" style="stroke:var(--ink);stroke-width:2.4"/>"#,
                 x.at(truth),
-                y - 11.0,
-                y + 11.0
+                y - 14.0,
+                y + 5.0
             ));
         }
     }

@@ -11,6 +11,8 @@ pub(in crate::report) fn method_look(method: &str, ours: &str) -> (&'static str,
         "random_forest" | "rf_raw" => ("#d55e00", Mark::Square),
         "logistic_regression" | "lr_raw_ndvi" => ("#009e73", Mark::Triangle),
         "lr_raw" => ("#8aa63b", Mark::Triangle),
+        "surco_embedding" => ("#3f8fbf", Mark::Disc),
+        "ridge_values" => ("#e69f00", Mark::Square),
         "random_encoder" => ("#cc79a7", Mark::Diamond),
         "nn_place" => ("#b8860b", Mark::Cross),
         _ => ("var(--soft)", Mark::Cross),
@@ -24,7 +26,7 @@ pub(in crate::report) fn shot_chart(
     ours: &str,
     words: &Words,
 ) -> String {
-    let (width, height) = (680.0, 400.0);
+    let (width, height) = (780.0, 400.0);
     let mut ks: Vec<usize> = rows.iter().map(|r| r.k).collect();
     ks.sort_unstable();
     ks.dedup();

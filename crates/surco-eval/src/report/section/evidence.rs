@@ -1,19 +1,19 @@
 //! Sections that weigh: learning curves, few-shot table, confusion, areas.
 
-use super::{Block, Cell, Chart, Key, Numbers, Section};
+use super::{Block, Cell, Chart, Key, Layout, Numbers, Section};
 use crate::fewshot::Row;
 use crate::report::chart::{
-    CurveText, Mark, Svg, area_chart, learning_chart, method_look, shot_chart,
+    CurveText, Mark, Svg, area_chart, learning_chart, method_look, rank_chart, shot_chart,
 };
-use crate::report::figure::{number, percent, short};
+use crate::report::figure::{number, percent, title};
 use crate::report::finding;
-use crate::report::input::Report;
+use crate::report::input::{AreaRow, Report};
 use crate::report::words::Words;
 
 pub(super) fn learning(report: &Report, words: &Words, numbers: &mut Numbers) -> Option<Section> {
     let curves =
         [(words.pretraining, &report.pretraining), (words.meta_training, &report.meta_training)];
-    let mut blocks = Vec::new();
+    let (mut charts, mut said) = (Vec::new(), Vec::new());
     for (name, curve) in curves {
         let Some(curve) = curve.as_ref().filter(|c| !c.points.is_empty()) else { continue };
         let alt = words.fill(words.curve_alt, &[("name", name), ("measure", &curve.measure)]);
@@ -23,13 +23,18 @@ pub(super) fn learning(report: &Report, words: &Words, numbers: &mut Numbers) ->
             train: words.curve_train,
             validation: words.curve_validation,
         };
-        let charts = vec![Chart { heading: name.into(), svg: learning_chart(curve, &text) }];
-        let caption = finding::curve(curve, name, words).join(" ");
-        let number = numbers.figure();
-        blocks.push(Block::Charts { number, wide: true, charts, keys: Vec::new(), caption });
+        charts.push(Chart { heading: name.into(), svg: learning_chart(curve, &text) });
+        said.extend(finding::curve(curve, name, words));
     }
+    if charts.is_empty() {
+        return None;
+    }
+    said.push(words.curve_how.into());
+    let (number, caption) = (numbers.figure(), said.join(" "));
+    let block =
+        Block::Charts { number, layout: Layout::Pair, charts, keys: Vec::new(), caption };
     let (heading, lead) = (words.learning.into(), words.learning_lead.into());
-    (!blocks.is_empty()).then_some(Section { id: "learning", heading, lead, blocks })
+    Some(Section { id: "learning", heading, lead, blocks: vec![block] })
 }
 
 /// Methods in the order of the page: ours first, chance last, else as they come.
@@ -54,20 +59,25 @@ pub(super) fn shots(report: &Report, words: &Words, numbers: &mut Numbers) -> Op
     let table = report.few_shot.as_ref().filter(|t| !t.result.rows.is_empty())?;
     let rows = &table.result.rows;
     let methods = order(rows, &table.ours);
-    let drawn = methods.iter().filter(|m| **m != "chance");
+    let one_k = rows.iter().all(|r| r.k == rows[0].k);
+    let drawn = methods.iter().filter(|m| **m != "chance" && !one_k);
     let keys = drawn.map(|m| {
         let (colour, mark) = method_look(m, &table.ours);
         key(mark, &format!("fill:{colour};stroke:{colour};stroke-width:1.6"), words.method_name(m))
     });
+    let svg = if one_k {
+        rank_chart(rows, &table.ours, words)
+    } else {
+        shot_chart(rows, &methods, &table.ours, words)
+    };
+    let chosen = if table.ours == "surco" { words.shots_ours } else { "" };
+    let said = [words.shots_how, chosen, &finding::shots_test(table, words)].join(" ");
     let chart = Block::Charts {
         number: numbers.figure(),
-        wide: true,
-        charts: vec![Chart {
-            heading: String::new(),
-            svg: shot_chart(rows, &methods, &table.ours, words),
-        }],
+        layout: Layout::Wide,
+        charts: vec![Chart { heading: String::new(), svg }],
         keys: keys.collect(),
-        caption: format!("{} {}", words.shots_how, finding::shots_test(table, words)),
+        caption: said,
     };
     let blocks = vec![
         chart,
@@ -80,9 +90,9 @@ pub(super) fn shots(report: &Report, words: &Words, numbers: &mut Numbers) -> Op
 
 /// A legend entry with a mark.
 fn key(mark: Mark, style: &str, label: &str) -> Key {
-    let mut svg = Svg::new(16.0, 16.0, "");
+    let mut svg = Svg::mute(16.0, 16.0);
     svg.mark(mark, (8.0, 8.0), 5.0, style);
-    Key { colour: String::new(), svg: svg.finish(), label: label.into() }
+    Key { svg: svg.finish(), label: label.into() }
 }
 
 fn shot_table(
@@ -116,13 +126,13 @@ fn shot_table(
     head.extend(ks.iter().map(|k| Cell::figure(format!("k = {k}"))));
     head.push(Cell::figure("n"));
     let rows = methods.iter().map(line).collect();
-    Block::Table { number: number_, caption: words.shots_table.into(), head, rows, folded: false }
+    Block::Table { number: number_, caption: words.shots_table.into(), head, rows, folded: false, matrix: false }
 }
 
 pub(super) fn confusion(report: &Report, words: &Words, numbers: &mut Numbers) -> Option<Section> {
     let table = report.confusion.as_ref()?;
     let counts = table.confusion.counts();
-    let named = |i: usize| table.classes.get(i).map_or_else(|| i.to_string(), |n| short(n, 60));
+    let named = |i: usize| table.classes.get(i).map_or_else(|| i.to_string(), |n| title(n, 60));
     let share = |s: Option<f64>| s.map_or("–".into(), |s| format!("{} %", percent(s, 0)));
     let (producers, users) = (table.confusion.producers(), table.confusion.users());
     let classes = table.confusion.classes();
@@ -134,7 +144,11 @@ pub(super) fn confusion(report: &Report, words: &Words, numbers: &mut Numbers) -
         let mut line = vec![Cell::words(named(i))];
         line.extend((0..classes).map(|j| {
             let part = counts[[i, j]] as f64 / (total as f64).max(1.0);
-            let text = if counts[[i, j]] == 0 { "·".into() } else { percent(part, 0) };
+            let text = match counts[[i, j]] {
+                0 => "·".into(),
+                _ if part < 0.005 => "<1".into(),
+                _ => percent(part, 0),
+            };
             let class = if i == j { "heat right" } else { "heat wrong" };
             Cell { text, class, style: format!("--heat:{:.0}%", 100.0 * part.sqrt()) }
         }));
@@ -148,7 +162,8 @@ pub(super) fn confusion(report: &Report, words: &Words, numbers: &mut Numbers) -
     rows.push(last);
     let table_number = numbers.table();
     let caption = words.confusion_how.into();
-    let block = Block::Table { number: table_number, caption, head, rows, folded: false };
+    let block =
+        Block::Table { number: table_number, caption, head, rows, folded: false, matrix: true };
     let lead = finding::confusion(table, words).join(" ");
     let heading = words.confusion.into();
     Some(Section { id: "confusion", heading, lead, blocks: vec![block] })
@@ -165,15 +180,25 @@ pub(super) fn areas(report: &Report, words: &Words, numbers: &mut Numbers) -> Op
         key(Mark::Diamond, "fill:none;stroke:#d55e00;stroke-width:1.8", words.area_mapped),
     ];
     if truth_known {
-        let mut bar = Svg::new(16.0, 16.0, "");
+        let mut bar = Svg::mute(16.0, 16.0);
         bar.push(format_args!(r#"<path d="M8 1v14" style="stroke:var(--ink);stroke-width:2.4"/>"#));
-        keys.push(Key { colour: String::new(), svg: bar.finish(), label: words.area_truth.into() });
+        keys.push(Key { svg: bar.finish(), label: words.area_truth.into() });
+    }
+    let missed = |r: &AreaRow| r.truth_ha.is_some_and(|t| !finding::holds(r, t));
+    if rows.iter().any(missed) {
+        let mut bar = Svg::mute(16.0, 16.0);
+        bar.push(format_args!(r#"<path d="M1 8h14" style="stroke:var(--heat-wrong);stroke-width:5;stroke-opacity:.6"/>"#));
+        keys.push(Key { svg: bar.finish(), label: words.area_missed.into() });
     }
     let mut said = finding::areas(rows, words);
+    if let Some(sample) = &report.sampled {
+        let truth = report.map.as_ref().and_then(super::land::right_share);
+        said.push(finding::sampled(sample, truth, words));
+    }
     said.push(words.areas_how.into());
     let chart = Block::Charts {
         number: numbers.figure(),
-        wide: true,
+        layout: Layout::Wide,
         charts: vec![Chart { heading: String::new(), svg: area_chart(rows, words) }],
         keys,
         caption: said.join(" "),
@@ -187,9 +212,9 @@ pub(super) fn areas(report: &Report, words: &Words, numbers: &mut Numbers) -> Op
     let largest = rows.iter().map(|r| r.mapped_ha.max(r.estimate_ha)).fold(0.0, f64::max);
     let decimals = if largest >= 1000.0 { 0 } else { 1 + usize::from(largest < 10.0) };
     let ha = |value: f64| number(value, decimals);
-    let line = |row: &crate::report::input::AreaRow| {
+    let line = |row: &AreaRow| {
         let mut line = vec![
-            Cell::words(short(&row.class.name, 60)),
+            Cell::words(title(&row.class.name, 60)),
             Cell::new("num faint", ha(row.mapped_ha)),
             Cell::new("num best", ha(row.estimate_ha)),
             Cell::figure(ha(row.half_width_ha)),
@@ -207,6 +232,7 @@ pub(super) fn areas(report: &Report, words: &Words, numbers: &mut Numbers) -> Op
         head,
         rows: rows.iter().map(line).collect(),
         folded: false,
+        matrix: false,
     };
     let (heading, lead) = (words.areas.into(), words.areas_lead.into());
     Some(Section { id: "areas", heading, lead, blocks: vec![chart, table] })

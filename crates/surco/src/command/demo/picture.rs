@@ -1,6 +1,6 @@
 //! Pictures and curves of a cube for the report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use ndarray::Array3;
@@ -16,39 +16,69 @@ const WHITE: f64 = 0.28;
 /// Pixels averaged to one, so that the page stays small.
 const SHRINK: usize = 2;
 
-/// Most pictures of the season.
-const CHIPS: usize = 8;
+/// Stretches of the season, each with its clearest date.
+const CLEAR_CHIPS: usize = 8;
+
+/// Stretches of the season, each with its date nearest to half clouded.
+const CLOUDY_CHIPS: usize = 4;
 
 /// A day number as a date.
 pub(crate) fn date_of(day: i32) -> Date {
     jiff::civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(day))
 }
 
-/// True colour on the clearest date of each stretch of the season.
+/// Cloud, cirrus and shadow among the pixels a date saw, in %.
+pub(crate) fn cloud_percent(cube: &Cube, t: usize) -> f64 {
+    let codes = cube.scl.index_axis(ndarray::Axis(0), t);
+    let seen = codes.iter().filter(|&&c| c > 0).count().max(1);
+    let cloudy = codes.iter().filter(|&&c| matches!(c, 3 | 8 | 9 | 10)).count();
+    100.0 * cloudy as f64 / seen as f64
+}
+
+/// True colour on the clearest date of each stretch of the season, and on some partly clouded ones.
 pub(crate) fn chips(cube: &Cube) -> Vec<Chip> {
     let Some(bands) =
         ["B04", "B03", "B02"].map(|b| cube.band(b)).into_iter().collect::<Option<Vec<_>>>()
     else {
         return Vec::new();
     };
-    let clear: Vec<usize> = (0..cube.days.len())
+    let cloud: Vec<f64> = (0..cube.days.len()).map(|t| cloud_percent(cube, t)).collect();
+    let ground: Vec<f64> = (0..cube.days.len())
         .map(|t| {
-            cube.scl.index_axis(ndarray::Axis(0), t).iter().filter(|&&c| Scl::is_clear(c)).count()
+            let codes = cube.scl.index_axis(ndarray::Axis(0), t);
+            codes.iter().filter(|&&c| Scl::is_clear(c)).count() as f64
         })
         .collect();
-    let mut best: BTreeMap<usize, usize> = BTreeMap::new();
-    for t in 0..cube.days.len() {
-        let slot = best.entry(t * CHIPS / cube.days.len()).or_insert(t);
-        if clear[t] > clear[*slot] {
-            *slot = t;
-        }
-    }
-    best.into_values()
+    let clearest = best_of_each(CLEAR_CHIPS, cube.days.len(), |t| Some(ground[t]));
+    // Under a fifth a reader sees a clear picture, over two thirds none.
+    let partly = |t: usize| (20.0..=66.0).contains(&cloud[t]).then(|| -(cloud[t] - 40.0).abs());
+    let mut shown = best_of_each(CLOUDY_CHIPS, cube.days.len(), partly);
+    shown.extend(clearest);
+    shown
+        .into_iter()
         .map(|t| Chip {
             date: date_of(cube.days[t]),
+            cloud_percent: Some(cloud[t]),
             picture: Picture::new(true_colour(cube, t, &bands).view()),
         })
         .collect()
+}
+
+/// The date of highest worth in each of some equal stretches; a date without worth is passed over.
+fn best_of_each(
+    stretches: usize,
+    dates: usize,
+    worth: impl Fn(usize) -> Option<f64>,
+) -> BTreeSet<usize> {
+    let mut best: BTreeMap<usize, (usize, f64)> = BTreeMap::new();
+    for t in 0..dates {
+        let Some(value) = worth(t) else { continue };
+        let slot = best.entry(t * stretches / dates).or_insert((t, value));
+        if value > slot.1 {
+            *slot = (t, value);
+        }
+    }
+    best.into_values().map(|(t, _)| t).collect()
 }
 
 fn true_colour(cube: &Cube, t: usize, bands: &[usize]) -> Array3<u8> {

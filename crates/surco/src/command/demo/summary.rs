@@ -5,8 +5,8 @@ use std::path::Path;
 use surco_eval::fewshot::SuiteResult;
 use surco_eval::metrics::Confusion;
 use surco_eval::report::{
-    AreaRow, ClassGrid, ConfusionTable, Facts, FewShotTable, Hole, MapAndTruth, Report, Scene,
-    Stage, write_report,
+    AreaRow, ClassGrid, ConfusionTable, Facts, FewShotTable, Hole, MapAndTruth, Report,
+    SampledAccuracy, Scene, Stage, write_report,
 };
 
 use super::{SHOTS, Told, picture, place_of};
@@ -18,9 +18,12 @@ pub(super) fn write(told: &Told, out: &Path, seconds: f64, screen: &Screen) -> a
     let mut report = report(told, seconds);
     write_report(&report, &out.join("report.html"))?;
     let drawn = started.elapsed().as_secs_f64();
-    report.stages.push(Stage { name: "report".into(), seconds: drawn });
+    let mut stages = told.clock.0.clone();
+    stages.push(("report", drawn));
+    report.stages = stages.iter().map(|&(name, s)| stage(stage_title(name), s)).collect();
     write_report(&report, &out.join("report.html"))?;
-    let json = summary(told, &report.stages, seconds + drawn);
+    let stages: Vec<Stage> = stages.iter().map(|&(name, s)| stage(name, s)).collect();
+    let json = summary(told, &stages, seconds + drawn);
     surco_core::write_whole(&out.join("summary.json"), &serde_json::to_vec_pretty(&json)?)?;
     let text = format!(
         "{}\n{} scenes, {} holes; {:.0} s\nreport: {}",
@@ -32,6 +35,25 @@ pub(super) fn write(told: &Told, out: &Path, seconds: f64, screen: &Screen) -> a
     );
     screen.result(&json, &text)?;
     Ok(told.collected.holes.len() as u64)
+}
+
+fn stage(name: &str, seconds: f64) -> Stage {
+    Stage { name: name.into(), seconds }
+}
+
+/// A stage as a reader of the report would say it.
+fn stage_title(name: &str) -> &str {
+    match name {
+        "simulate" => "simulate two archives",
+        "collect" => "collect into stores",
+        "pretrain" => "pre-train the encoder",
+        "meta-train" => "meta-train it",
+        "adapt" => "compare methods, adapt",
+        "map" => "map every pixel",
+        "area" => "estimate areas",
+        "report" => "draw this report",
+        other => other,
+    }
 }
 
 fn mean(table: &SuiteResult, method: &str) -> Option<f64> {
@@ -76,6 +98,7 @@ fn summary(told: &Told, stages: &[Stage], seconds: f64) -> serde_json::Value {
             "overall_accuracy_ci95": told.area.overall.half_width,
         },
         "area": areas,
+        "area_sample": { "points": told.sample.points.len(), "counts": told.counts },
         "stages": stages,
         "seconds": seconds,
         "peak_memory_mb": peak_memory_mb(),
@@ -111,14 +134,20 @@ fn peak_memory_mb() -> Option<f64> {
 }
 
 fn report(told: &Told, seconds: f64) -> Report {
+    let (rows, columns) = told.cube.size();
+    let km = |pixels: usize| pixels as f64 * told.map.georef.px_m / 1000.0;
     let place = place_of(&told.cube.georef)
-        .map_or(String::new(), |(lon, lat)| format!(" near {:.2}° S, {:.2}° W", -lat, -lon));
+        .map_or(String::new(), |(lon, lat)| format!(" near {:.2}° S, {:.2}° W,", -lat, -lon));
+    let days = &told.cube.days;
+    let year = |day: Option<&i32>| day.map_or(0, |d| picture::date_of(*d).year());
     Report {
-        title: "A valley mapped from ten labels a class".into(),
+        title: format!("A simulated valley, mapped from {SHOTS} labels per class"),
         summary: format!(
-            "A simulated valley{place}, {:.1} × {:.1} km, season 2023/24: {} scenes collected, an encoder pre-trained and meta-trained on another valley, {} labels, a map, and areas with their intervals beside the truth that only a simulation knows.",
-            told.cube.size().1 as f64 / 100.0,
-            told.cube.size().0 as f64 / 100.0,
+            "{:.1} × {:.1} km{place} season {}/{:02}: {} satellite scenes collected; an encoder trained on another valley; {} labelled pixels; a map of every pixel; and areas with their uncertainty, beside the truth that only a simulation knows.",
+            km(columns),
+            km(rows),
+            year(days.first()),
+            year(days.last()) % 100,
             told.collected.scenes,
             told.task.labels.iter().sum::<usize>(),
         ),
@@ -140,16 +169,17 @@ fn report(told: &Told, seconds: f64) -> Report {
             legend: told.legend.clone(),
             map: ClassGrid::new(told.map.codes.view()),
             truth: ClassGrid::new(told.truth.view()),
+            confidence: Some(ClassGrid::new(told.map.confidence.view())),
             pixel_m: told.map.georef.px_m,
         }),
         confusion: confusion(told),
         areas: area_rows(told),
-        stages: told
-            .clock
-            .0
-            .iter()
-            .map(|(name, seconds)| Stage { name: (*name).into(), seconds: *seconds })
-            .collect(),
+        sampled: Some(SampledAccuracy {
+            points: told.sample.points.len() as u64,
+            value: told.area.overall.value,
+            half_width: told.area.overall.half_width,
+        }),
+        stages: Vec::new(),
         holes: Some(told.collected.holes.iter().map(hole).collect()),
         assumed: assumed(told),
         not_shown: not_shown(),
@@ -167,33 +197,26 @@ fn hole(hole: &surco_collect::ListedHole) -> Hole {
 fn scenes(told: &Told) -> Vec<Scene> {
     let days = &told.cube.days;
     let scene = |(t, record): (usize, &surco_store::SceneRecord)| {
-        let codes = told.cube.scl.index_axis(ndarray::Axis(0), t.min(days.len() - 1));
-        let seen = codes.iter().filter(|&&c| c > 0).count().max(1);
-        let cloudy = codes.iter().filter(|&&c| matches!(c, 3 | 8 | 9 | 10)).count();
         Some(Scene {
             date: picture::date_of(*days.get(t)?),
             platform: record.platform.clone().unwrap_or_else(|| "unknown".into()),
             baseline: record.baseline.clone().unwrap_or_else(|| "unknown".into()),
-            cloud_percent: 100.0 * cloudy as f64 / seen as f64,
+            cloud_percent: picture::cloud_percent(&told.cube, t.min(days.len() - 1)),
             offset: record.offset.as_ref()?.verdict?,
         })
     };
     told.records.iter().enumerate().filter_map(scene).collect()
 }
 
+/// Every pixel against the truth, which only a simulation allows.
 fn confusion(told: &Told) -> Option<ConfusionTable> {
     let classes: Vec<String> = told.legend.classes().iter().map(|c| c.name.clone()).collect();
-    let (mut truth, mut mapped) = (Vec::new(), Vec::new());
-    for (m, row) in told.counts.iter().enumerate() {
-        for (t, &count) in row.iter().enumerate() {
-            truth.extend(std::iter::repeat_n(t, count as usize));
-            mapped.extend(std::iter::repeat_n(m, count as usize));
-        }
-    }
+    let place = |code: u8| told.legend.classes().iter().position(|c| c.code == code);
+    let pairs = told.truth.iter().zip(&told.map.codes);
+    let (truth, mapped): (Vec<usize>, Vec<usize>) =
+        pairs.filter_map(|(&t, &m)| Some((place(t)?, place(m)?))).unzip();
     let confusion = Confusion::count(&truth, &mapped, classes.len()).ok()?;
-    let counted =
-        format!("{} points drawn at random within each mapped class", told.sample.points.len());
-    Some(ConfusionTable { classes, confusion, counted })
+    Some(ConfusionTable { classes, confusion, counted: "pixels of the simulated truth".into() })
 }
 
 fn assumed(told: &Told) -> Vec<String> {
@@ -201,18 +224,18 @@ fn assumed(told: &Told) -> Vec<String> {
         "The valley is simulated: its spectra, seasons and clouds are plausible, not measured.".into(),
         "The encoder was pre-trained and meta-trained on another simulated valley and season; it saw no pixel of this one before adaptation.".into(),
         format!("Labels are right and lie on pixels drawn at random: {SHOTS} of each class."),
-        "Support and query of the comparison share no block of 500 m; real tables use 10 km, which a valley of 5 km cannot.".into(),
+        "In the comparison of methods, labels and the places scored share no block of 500 m; a study of a whole region should keep them 10 km apart, which a valley of 5 km cannot.".into(),
         format!(
             "Every point of the area sample ({}) was visited and named without error.",
             told.sample.points.len()
         ),
-        "Areas are of pixels by their main class; the true areas are counted the same way.".into(),
+        "Areas count each pixel wholly to its main class; the true areas are counted the same way.".into(),
     ]
 }
 
 fn not_shown() -> Vec<String> {
     vec![
-        "How well this works on real pixels: that is measured by `surco evaluate` on real labelled sets.".into(),
+        "How well this works on real pixels: the command “surco evaluate” measures that on real labelled sets.".into(),
         "Transfer to another climate: both valleys are of central Chile.".into(),
         "Yields, field boundaries and forecasts, which this version does not make.".into(),
     ]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use surco_core::{Fault, Georef};
-use surco_raster::cog::{CogError, CogFile};
+use surco_raster::cog::{CogError, CogFile, SampleKind};
 use surco_raster::projection::{CrsError, Projection};
 use surco_raster::rasterise;
 use surco_raster::vector::{Collection, Shape, VectorError, read_csv, read_geojson};
@@ -205,7 +205,10 @@ impl Labels {
         size: (usize, usize),
     ) -> Result<Vec<PointLabel>, LabelError> {
         let window = file.header().window();
-        let codes = file.read_u16(window)?;
+        let codes = match file.header().sample {
+            SampleKind::U8 => file.read_u8(window)?.mapv(u16::from),
+            SampleKind::U16 | SampleKind::I16 | SampleKind::F32 => file.read_u16(window)?,
+        };
         let Some(there) = file.header().georef else { return Ok(Vec::new()) };
         let mut points = Vec::new();
         if there.epsg != grid.epsg {

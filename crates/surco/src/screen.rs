@@ -80,7 +80,7 @@ impl Screen {
     /// An error, on stderr.
     pub(crate) fn error(&self, error: &anyhow::Error) {
         self.clear();
-        let text = format!("{error:#}");
+        let text = in_one_line(error);
         if self.json {
             let code = crate::exit::fault_of(error) as u8;
             eprintln!("{}", serde_json::json!({ "error": text, "exit_code": code }));
@@ -123,6 +123,18 @@ impl Screen {
         }
         due
     }
+}
+
+/// An error and its causes, each said once: most messages name their cause already.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 impl Progress for Screen {

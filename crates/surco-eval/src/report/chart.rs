@@ -77,6 +77,13 @@ pub(super) enum Anchor {
     End,
 }
 
+/// The screen a chart is drawn for: a desk's has room for names beside their lines, a phone's above them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Desk,
+    Phone,
+}
+
 /// A shape that tells methods apart without colour.
 #[derive(Clone, Copy)]
 pub(super) enum Mark {

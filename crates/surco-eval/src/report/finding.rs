@@ -29,7 +29,7 @@ pub(super) fn scenes(scenes: &[Scene], words: &Words) -> Option<String> {
 }
 
 /// NDVI a class must reach once to be called green.
-const GREEN: f64 = 0.3;
+const GREEN: f64 = 0.5;
 
 /// The two green classes farthest apart on any one date, and the two that never part.
 pub(super) fn ndvi(curves: &[NdviCurve], words: &Words) -> Vec<String> {
@@ -74,6 +74,9 @@ pub(super) fn curve(curve: &Curve, name: &str, words: &Words) -> Vec<String> {
     let held: Vec<(u64, f64)> =
         curve.points.iter().filter_map(|p| Some((p.step, p.validation?))).collect();
     let steps = number(curve.points.last().map_or(0.0, |p| p.step as f64), 0);
+    // A single step of training is one batch: its noise would be told as news.
+    let few = (curve.points.len() / 20).clamp(1, 10);
+    let few_steps = few.to_string();
     let say = |pattern, first: f64, last: f64| {
         let (first, last) = (three(first), three(last));
         let measure = curve.measure.as_str();
@@ -83,6 +86,7 @@ pub(super) fn curve(curve: &Curve, name: &str, words: &Words) -> Vec<String> {
             ("first", &first),
             ("last", &last),
             ("steps", &steps),
+            ("few", &few_steps),
         ];
         words.fill(pattern, &values)
     };
@@ -91,8 +95,6 @@ pub(super) fn curve(curve: &Curve, name: &str, words: &Words) -> Vec<String> {
         if curve.points.is_empty() {
             return Vec::new();
         }
-        // A single step of training is one batch: its noise would be told as news.
-        let few = (curve.points.len() / 20).clamp(1, 10);
         let mean = |part: &[CurvePoint]| part.iter().map(|p| p.train).sum::<f64>() / few as f64;
         let (first, last) =
             (mean(&curve.points[..few]), mean(&curve.points[curve.points.len() - few..]));

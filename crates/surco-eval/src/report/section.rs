@@ -6,6 +6,7 @@ mod land;
 use serde::Serialize;
 
 use super::ReportError;
+use super::chart::Room;
 use super::figure::{duration, number};
 use super::finding;
 use super::input::Report;
@@ -61,6 +62,15 @@ pub(super) enum Layout {
 pub(super) struct Chart {
     heading: String,
     svg: String,
+    /// The same for a phone, where it differs.
+    narrow: String,
+}
+
+impl Chart {
+    /// A chart without a heading, drawn for a desk and for a phone.
+    fn both(draw: impl Fn(Room) -> String) -> Self {
+        Self { heading: String::new(), svg: draw(Room::Desk), narrow: draw(Room::Phone) }
+    }
 }
 
 /// One picture.
@@ -207,8 +217,8 @@ fn stages(report: &Report, words: &Words, numbers: &mut Numbers) -> Option<Secti
         words.stages_found,
         &[("total", &duration(total)), ("stage", &longest.name), ("share", &share)],
     );
-    let svg = super::chart::bar_chart(&report.stages, words.stages_alt);
-    let charts = vec![Chart { heading: String::new(), svg }];
+    let draw = |room| super::chart::bar_chart(&report.stages, room, words.stages_alt);
+    let charts = vec![Chart::both(draw)];
     let number = numbers.figure();
     let (layout, keys) = (Layout::Wide, Vec::new());
     let blocks = vec![Block::Charts { number, layout, charts, keys, caption }];

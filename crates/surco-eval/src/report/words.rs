@@ -154,12 +154,13 @@ pub(super) struct Words {
 }
 
 impl Words {
-    /// A pattern with its `{names}` replaced.
+    /// A pattern with its `{names}` replaced, no line broken before a per cent sign.
     #[allow(clippy::unused_self, reason = "reads as the words speaking; a language may need it")]
     pub(super) fn fill(&self, pattern: &str, values: &[(&str, &str)]) -> String {
-        values.iter().fold(pattern.to_string(), |text, (name, value)| {
+        let filled = values.iter().fold(pattern.to_string(), |text, (name, value)| {
             text.replace(&format!("{{{name}}}"), value)
-        })
+        });
+        filled.replace(" %", "\u{a0}%")
     }
 
     /// A method's name as people read it; an unknown key is its own name.
@@ -247,7 +248,7 @@ pub(super) const ENGLISH: Words = Words {
     curve_better: "{name}: on places held out, {measure} went from {first} to {last} over {steps} steps.",
     curve_worse: "{name}: on places held out, {measure} did not improve ({first} at the start, {last} at the end of {steps} steps).",
     curve_turned: "It was best at step {step} ({best}) and worse afterwards: from there on it was learning its training places by heart.",
-    curve_no_validation: "{name}: {measure} went from {first} to {last} over {steps} steps (means of the first and last steps) on what it learns from; nothing was held out, so this alone says nothing about new places.",
+    curve_no_validation: "{name}: {measure} went from {first} to {last} over {steps} steps (means of the first and last {few}) on what it learns from; nothing was held out, so this alone says nothing about new places.",
     curve_how: "Thin line: single steps; thick: their running mean, or places held out.",
     curve_alt: "{name}: {measure} against training step",
     curve_step: "training step",
@@ -266,10 +267,10 @@ pub(super) const ENGLISH: Words = Words {
     shots_even: "With {gaps} {labels} per class, {ours} and the best baseline cannot be told apart.",
     shots_one: "One draw alone was made with {gaps} {labels} per class, so no difference between {ours} and the best baseline can be tested.",
     shots_gap: "{k} (by {gap} points, {other})",
-    shots_only_ahead: "With {k} {labels} per class, {ours} reaches {mine} %, the best baseline ({other}) {theirs} %: ahead by {gap} points over {n} draws.",
-    shots_only_behind: "With {k} {labels} per class, {ours} reaches {mine} %, the best baseline ({other}) {theirs} %: behind by {gap} points over {n} draws. Use the simpler method here.",
-    shots_only_even: "With {k} {labels} per class, {ours} reaches {mine} %, the best baseline ({other}) {theirs} %: too close to call over {n} draws ({gap} points).",
-    shots_only_one: "With {k} {labels} per class, {ours} reaches {mine} %, the best baseline ({other}) {theirs} %; one draw alone was made, so the difference cannot be tested.",
+    shots_only_ahead: "With {k} {labels} per class, {ours} reaches {mine} % balanced accuracy, the best baseline ({other}) {theirs} %: ahead by {gap} points over {n} draws.",
+    shots_only_behind: "With {k} {labels} per class, {ours} reaches {mine} % balanced accuracy, the best baseline ({other}) {theirs} %: behind by {gap} points over {n} draws. Use the simpler method here.",
+    shots_only_even: "With {k} {labels} per class, {ours} reaches {mine} % balanced accuracy, the best baseline ({other}) {theirs} %: too close to call over {n} draws ({gap} points).",
+    shots_only_one: "With {k} {labels} per class, {ours} reaches {mine} % balanced accuracy, the best baseline ({other}) {theirs} %; one draw alone was made, so the difference cannot be tested.",
     shots_test: "± is the standard error over {n} paired draws. Ahead and behind are said where a paired t-test gives p < 0.05; p is not corrected for the number of comparisons, and draws that share places make it somewhat too small.",
     short_against: "Against {whom}, {ours} is {parts} {labels} per class.",
     short_baseline: "the best baseline",
@@ -301,7 +302,7 @@ pub(super) const ENGLISH: Words = Words {
     map_difference: "Where they differ",
     map_agree: "The map names {share} % of the area right: {n} pixels with a known class were checked, {ha} ha at {side} m.",
     map_worst: "The commonest mistake is {truth} mapped as {mapped}: {share} % of all errors.",
-    map_sure: "Where the map gives its own class at least {sure} % ({part} % of the area), {right} % is right; elsewhere {left} %.",
+    map_sure: "Where the map gives its own class at least {sure} % probability ({part} % of the area), {right} % is right; elsewhere {left} %.",
     map_wrong: "red: named wrong",
     map_confidence: "How sure the map is",
     map_confidence_note: "pale: certain; dark: a guess",
@@ -312,21 +313,28 @@ pub(super) const ENGLISH: Words = Words {
     confusion: "Which classes are mistaken for which",
     confusion_found: "Of {n} {counted}, {overall} % are named right; the mean over classes is {balanced} %.",
     confusion_weak: "The class most often missed is {class}: {share} % of it is found.",
-    confusion_how: "Rows are the truth, columns the map; each row sums to 100 % of its class, a dot is none at all and <1 less than half a percent. Producer’s accuracy: share of the class that is found. User’s accuracy: share of what is mapped as the class that is it.",
+    confusion_how: "Rows are the truth, columns the map; figures are % of the row’s class; a dot is less than half a percent. Producer’s accuracy: share of the class that is found. User’s accuracy: share of what is mapped as the class that is it.",
     truth_rows: "truth ↓ mapped →",
-    producers: "Producer’s",
-    users: "User’s",
+    producers: "Producer’s, %",
+    users: "User’s, %",
     total: "n",
     areas: "How much of each crop is there?",
     areas_lead: "Counting the pixels of a map inherits its mistakes. A random sample of places looked at on the ground removes that bias and says how sure the figure is.",
-    areas_held: "{held} of the {n} area intervals hold the true area; at 95 % about {expected} should.",
+    areas_held: "{held} of {n} area intervals hold the true area; at 95 % about {expected} should.",
     areas_biased: "Counting pixels alone would have been wrong by {percent} % for {class} ({mapped} ha instead of {truth} ha).",
     areas_loose: "Least certain is {class}: its interval is ± {percent} % of the estimate.",
     areas_sampled: "The same {n} sampled places put the map’s accuracy at {value} ± {half} %.",
     areas_sampled_truth: "The same {n} sampled places put the map’s accuracy at {value} ± {half} %; checked against every pixel it is {truth} %.",
     areas_how: "Stratified estimator of Olofsson et al. (2014).",
     areas_table: "Areas in hectares. The count of map pixels is given for comparison only.",
-    areas_columns: ["Class", "Map pixels (biased)", "Estimate", "± 95 %", "Truth", "Interval holds it"],
+    areas_columns: [
+        "Class",
+        "Map pixels (biased)",
+        "Estimate",
+        "± 95 %",
+        "Truth",
+        "Interval holds it",
+    ],
     area_alt: "Area of each class: estimate with its 95 % interval, map pixels and truth; the table below holds the same figures",
     area_estimate: "estimate and 95 % interval",
     area_missed: "interval that misses the truth",

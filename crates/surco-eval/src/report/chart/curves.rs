@@ -28,7 +28,7 @@ pub(in crate::report) fn ndvi_panel(
     (span, low): ((Date, Date), f64),
     words: &Words,
 ) -> String {
-    let (width, height) = (300.0, 170.0);
+    let (width, height) = (300.0, 180.0);
     let x = Scale { from: days(span.0), to: days(span.1), start: 30.0, end: width - 8.0 };
     let y = Scale { from: low, to: 1.0, start: height - 22.0, end: 8.0 };
     let mut svg =
@@ -51,7 +51,9 @@ pub(in crate::report) fn ndvi_panel(
         seen.iter().map(|p| at(p.date, p.median)),
         "fill:none;stroke:var(--card);stroke-width:5",
     );
-    let line = format!("fill:none;stroke:color-mix(in srgb, {colour} 78%, var(--ink));stroke-width:2.6;stroke-linejoin:round");
+    let line = format!(
+        "fill:none;stroke:color-mix(in srgb, {colour} 78%, var(--ink));stroke-width:2.6;stroke-linejoin:round"
+    );
     svg.path(seen.iter().map(|p| at(p.date, p.median)), &line);
     svg.finish()
 }
@@ -86,7 +88,7 @@ pub(in crate::report) fn learning_chart(curve: &Curve, text: &CurveText<'_>) -> 
     let y = Scale { from: marks[0], to: marks[marks.len() - 1], start: height - 42.0, end: 26.0 };
     let last = curve.points.last().map_or(1.0, |p| p.step as f64);
     let first = curve.points.first().map_or(0.0, |p| p.step as f64);
-    let x = Scale { from: first, to: last, start: 46.0, end: width - 66.0 };
+    let x = Scale { from: first, to: last, start: 46.0, end: width - 80.0 };
     let mut svg = Svg::new(width, height, text.alt);
     svg.text((x.start - 42.0, 13.0), Anchor::Start, "label", &curve.measure);
     for &tick in &marks {

@@ -23,7 +23,11 @@ pub(super) fn learning(report: &Report, words: &Words, numbers: &mut Numbers) ->
             train: words.curve_train,
             validation: words.curve_validation,
         };
-        charts.push(Chart { heading: name.into(), svg: learning_chart(curve, &text) });
+        charts.push(Chart {
+            heading: name.into(),
+            svg: learning_chart(curve, &text),
+            narrow: String::new(),
+        });
         said.extend(finding::curve(curve, name, words));
     }
     if charts.is_empty() {
@@ -31,8 +35,7 @@ pub(super) fn learning(report: &Report, words: &Words, numbers: &mut Numbers) ->
     }
     said.push(words.curve_how.into());
     let (number, caption) = (numbers.figure(), said.join(" "));
-    let block =
-        Block::Charts { number, layout: Layout::Pair, charts, keys: Vec::new(), caption };
+    let block = Block::Charts { number, layout: Layout::Pair, charts, keys: Vec::new(), caption };
     let (heading, lead) = (words.learning.into(), words.learning_lead.into());
     Some(Section { id: "learning", heading, lead, blocks: vec![block] })
 }
@@ -65,17 +68,18 @@ pub(super) fn shots(report: &Report, words: &Words, numbers: &mut Numbers) -> Op
         let (colour, mark) = method_look(m, &table.ours);
         key(mark, &format!("fill:{colour};stroke:{colour};stroke-width:1.6"), words.method_name(m))
     });
-    let svg = if one_k {
-        rank_chart(rows, &table.ours, words)
+    let drawing = if one_k {
+        Chart::both(|room| rank_chart(rows, &table.ours, room, words))
     } else {
-        shot_chart(rows, &methods, &table.ours, words)
+        let svg = shot_chart(rows, &methods, &table.ours, words);
+        Chart { heading: String::new(), svg, narrow: String::new() }
     };
     let chosen = if table.ours == "surco" { words.shots_ours } else { "" };
     let said = [words.shots_how, chosen, &finding::shots_test(table, words)].join(" ");
     let chart = Block::Charts {
         number: numbers.figure(),
         layout: Layout::Wide,
-        charts: vec![Chart { heading: String::new(), svg }],
+        charts: vec![drawing],
         keys: keys.collect(),
         caption: said,
     };
@@ -126,14 +130,21 @@ fn shot_table(
     head.extend(ks.iter().map(|k| Cell::figure(format!("k = {k}"))));
     head.push(Cell::figure("n"));
     let rows = methods.iter().map(line).collect();
-    Block::Table { number: number_, caption: words.shots_table.into(), head, rows, folded: false, matrix: false }
+    Block::Table {
+        number: number_,
+        caption: words.shots_table.into(),
+        head,
+        rows,
+        folded: ks.len() == 1,
+        matrix: false,
+    }
 }
 
 pub(super) fn confusion(report: &Report, words: &Words, numbers: &mut Numbers) -> Option<Section> {
     let table = report.confusion.as_ref()?;
     let counts = table.confusion.counts();
     let named = |i: usize| table.classes.get(i).map_or_else(|| i.to_string(), |n| title(n, 60));
-    let share = |s: Option<f64>| s.map_or("–".into(), |s| format!("{} %", percent(s, 0)));
+    let share = |s: Option<f64>| s.map_or("–".into(), |s| percent(s, 0));
     let (producers, users) = (table.confusion.producers(), table.confusion.users());
     let classes = table.confusion.classes();
     let mut head = vec![Cell::words(words.truth_rows)];
@@ -144,13 +155,15 @@ pub(super) fn confusion(report: &Report, words: &Words, numbers: &mut Numbers) -
         let mut line = vec![Cell::words(named(i))];
         line.extend((0..classes).map(|j| {
             let part = counts[[i, j]] as f64 / (total as f64).max(1.0);
-            let text = match counts[[i, j]] {
-                0 => "·".into(),
-                _ if part < 0.005 => "<1".into(),
-                _ => percent(part, 0),
-            };
+            if part < 0.005 {
+                return Cell::new("mid faint", "·");
+            }
             let class = if i == j { "heat right" } else { "heat wrong" };
-            Cell { text, class, style: format!("--heat:{:.0}%", 100.0 * part.sqrt()) }
+            Cell {
+                text: percent(part, 0),
+                class,
+                style: format!("--heat:{:.0}%", 100.0 * part.sqrt()),
+            }
         }));
         line.extend([Cell::figure(number(total as f64, 0)), Cell::figure(share(producers[i]))]);
         line
@@ -199,7 +212,7 @@ pub(super) fn areas(report: &Report, words: &Words, numbers: &mut Numbers) -> Op
     let chart = Block::Charts {
         number: numbers.figure(),
         layout: Layout::Wide,
-        charts: vec![Chart { heading: String::new(), svg: area_chart(rows, words) }],
+        charts: vec![Chart::both(|room| area_chart(rows, room, words))],
         keys,
         caption: said.join(" "),
     };

@@ -26,9 +26,8 @@ pub(super) fn scenes(
             let label = words.day(chip.date);
             let alt = words.fill(words.chip_alt, &[("date", &label)]);
             let cloud = chip.cloud_percent.map(|c| number(c, 0));
-            let note = cloud.map_or(String::new(), |c| {
-                words.fill(words.chip_cloud, &[("cloud", &c)])
-            });
+            let note =
+                cloud.map_or(String::new(), |c| words.fill(words.chip_cloud, &[("cloud", &c)]));
             Ok(Shown { src: png(&chip.picture)?, alt, label, note })
         });
         let (n, from, to) =
@@ -88,11 +87,12 @@ fn scene_table(report: &Report, words: &Words, number_: usize) -> Block {
 pub(super) fn ndvi(report: &Report, words: &Words, numbers: &mut Numbers) -> Option<Section> {
     let dates = || report.ndvi.iter().flat_map(|c| c.points.iter().map(|p| p.date));
     let span = (dates().min()?, dates().max()?);
-    let medians = report.ndvi.iter().flat_map(|c| c.points.iter().map(|p| p.median));
-    let low = medians.filter(|v| v.is_finite()).fold(-0.1, f64::min).max(-1.0);
+    let lows = report.ndvi.iter().flat_map(|c| c.points.iter().map(|p| p.low));
+    let low = lows.filter(|v| v.is_finite()).fold(-0.1, f64::min).max(-0.5);
     let charts = report.ndvi.iter().map(|curve| Chart {
         heading: title(&curve.class.name, 60),
         svg: ndvi_panel(curve, (span, low), words),
+        narrow: String::new(),
     });
     let mut said = finding::ndvi(&report.ndvi, words);
     said.push(words.ndvi_how.into());
@@ -175,7 +175,7 @@ fn sureness(map: &MapAndTruth, words: &Words) -> Option<String> {
     let part = percent(all(sure) / (all(sure) + all(rest)), 0);
     let right = percent(sure[1] as f64 / all(sure), 0);
     let left = percent(rest[1] as f64 / all(rest), 0);
-    let least = format!("{SURE} %");
+    let least = SURE.to_string();
     let values = [("sure", &*least), ("part", &*part), ("right", &*right), ("left", &*left)];
     Some(words.fill(words.map_sure, &values))
 }

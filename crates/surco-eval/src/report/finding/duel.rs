@@ -277,8 +277,8 @@ mod tests {
         assert_eq!(
             shots(&table(&[5], &methods), &ENGLISH),
             [
-                "With 5 labels per class, Surco reaches 62.0 %, the best baseline (random forest) 51.5 %: ahead by 10.5\u{a0}±\u{a0}0.6 points over 4 draws.",
-                "Surco reaches 62.0 %, the same encoder with random weights 51.5 %: training it beforehand is worth 10.5\u{a0}±\u{a0}0.6 points.",
+                "With 5 labels per class, Surco reaches 62.0\u{a0}% balanced accuracy, the best baseline (random forest) 51.5\u{a0}%: ahead by 10.5\u{a0}±\u{a0}0.6 points over 4 draws.",
+                "Surco reaches 62.0\u{a0}%, the same encoder with random weights 51.5\u{a0}%: training it beforehand is worth 10.5\u{a0}±\u{a0}0.6 points.",
             ]
         );
     }
@@ -289,7 +289,7 @@ mod tests {
         methods.push(("surco_embedding", LOW));
         let said = shots(&table(&[5], &methods), &ENGLISH);
         assert!(said[0].contains("best baseline (random forest)"), "{said:?}");
-        assert!(said[1].starts_with("Surco’s embedding alone reaches 51.5 %"), "{said:?}");
+        assert!(said[1].starts_with("Surco’s embedding alone reaches 51.5\u{a0}%"), "{said:?}");
         assert!(said[1].contains("no difference that can be told"), "{said:?}");
     }
 }

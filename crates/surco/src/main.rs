@@ -4,6 +4,7 @@ mod command;
 mod compare;
 mod exit;
 mod learning;
+mod released;
 mod screen;
 
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use crate::screen::Screen;
 #[command(
     version,
     propagate_version = true,
-    after_help = "Examples:\n  surco demo                       the whole path on a simulated valley, offline\n  surco doctor                     what this machine has and lacks\n  surco collect --catalog https://earth-search.aws.element84.com/v1 \\\n      --bbox=-71.3,-34.4,-71.2,-34.3 --season 2023 --store valley\n  surco pretrain pretrain.toml\n  surco adapt --model run/model --labels labels.geojson --store valley --out task\n  surco map --model run/model --task task --store valley --out map.tif\n\nExit codes: 0 done, 1 failed, 2 usage or config, 3 bad input data, 4 network or service, 5 finished with holes"
+    after_help = "Examples:\n  surco demo                       the whole path on a simulated valley, offline\n  surco doctor                     what this machine has and lacks\n  surco collect --catalog https://earth-search.aws.element84.com/v1 \\\n      --bbox=-71.3,-34.4,-71.2,-34.3 --season 2023 --store valley\n  surco pretrain pretrain.toml\n  surco adapt --labels labels.geojson --store valley --out task\n  surco map --task task --store valley --out map.tif\n\nExit codes: 0 done, 1 failed, 2 usage or config, 3 bad input data, 4 network or service, 5 finished with holes"
 )]
 struct Cli {
     #[command(flatten)]

@@ -7,12 +7,13 @@ use surco_data::{BatchSpec, Sample, SeriesWindow, SpectralBand, read_cube, read_
 use surco_eval::fewshot::{SuiteResult, fold_episodes};
 use surco_learn::{Adapter, AdapterFeatures, Features, adapt};
 use surco_map::{Task, save_task};
-use surco_net::{Device, Model, load_model};
+use surco_net::{Device, Model};
 use surco_store::Store;
 
 use crate::compare::{Comparison, columns_of, compare, on_one_axis, table};
 use crate::exit::BadInput;
 use crate::learning::Labelled;
+use crate::released;
 use crate::screen::Screen;
 
 /// Adapts a model to a few labels, and says how far to trust it
@@ -20,13 +21,11 @@ use crate::screen::Screen;
 /// Labels are points or polygons (GeoJSON), points (CSV with lon, lat and class) or a raster of codes. The table
 /// is a cross-validation by spatial blocks, beside the baselines.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example:\n  surco adapt --model run/model --labels labels.geojson --store valley --out task"
-)]
+#[command(after_help = "Example:\n  surco adapt --labels labels.geojson --store valley --out task")]
 pub(crate) struct Args {
-    /// Model folder
+    /// Model folder; the released nano model if not given
     #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    model: Option<PathBuf>,
     /// Labels: .geojson, .csv or .tif
     #[arg(long, value_name = "FILE")]
     labels: PathBuf,
@@ -46,7 +45,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
     let device = Device::flex();
-    let (model, weights) = load_model(&args.model, &device)?;
+    let (model, weights) = released::model(args.model.as_deref(), &device)?;
     let read = read_labelled(&args.store, &args.labels, args.block_m, screen)?;
     let episodes = fold_episodes(&read.labelled.classes, &read.labelled.blocks, 5, args.seeds);
     let cross = cross_validate(&read, &model, &episodes, screen)?;

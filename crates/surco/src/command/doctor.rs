@@ -1,7 +1,10 @@
 //! `surco doctor`: what this machine has and lacks.
 
+use std::net::{TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::released;
 use crate::screen::Screen;
 
 /// Says what this machine has and lacks, with remedies
@@ -11,6 +14,9 @@ pub(crate) struct Args {
     /// Folder whose disk is looked at
     #[arg(long, default_value = ".", value_name = "DIR")]
     dir: PathBuf,
+    /// Catalog whose host is asked for a connection
+    #[arg(long, value_name = "URL")]
+    catalog: Option<String>,
 }
 
 /// Memory that a collection needs, in MB.
@@ -26,7 +32,16 @@ struct Finding {
 }
 
 pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
-    let findings = [cpu(), vectors(), memory(), disk(&args.dir), writable(&args.dir)];
+    let findings = [
+        cpu(),
+        vectors(),
+        memory(),
+        disk(&args.dir),
+        writable(&args.dir),
+        device(),
+        weights(),
+        network(args.catalog.as_deref()),
+    ];
     let mut text = String::new();
     for f in &findings {
         let mark = if f.remedy.is_some() { "!!" } else { "ok" };
@@ -85,6 +100,49 @@ fn memory() -> Finding {
             remedy: (mb < NEEDED_MB).then_some("2,048 MB are needed: close other programs"),
         },
         None => Finding { what, found: "unknown on this system".into(), remedy: None },
+    }
+}
+
+fn device() -> Finding {
+    Finding { what: "devices", found: "cpu".into(), remedy: None }
+}
+
+fn weights() -> Finding {
+    let what = "weights";
+    match released::model(None, &surco_net::Device::flex()) {
+        Ok((_, sha256)) => Finding {
+            what,
+            found: format!("released nano model, sha256 {}", &sha256[..12]),
+            remedy: None,
+        },
+        Err(e) => Finding { what, found: e.to_string(), remedy: Some("build the program again") },
+    }
+}
+
+/// Whether a catalog's host takes a connection; nothing is sent, and nothing is tried unasked.
+fn network(catalog: Option<&str>) -> Finding {
+    let what = "network";
+    let Some(url) = catalog else {
+        return Finding { what, found: "not tried: give --catalog URL".into(), remedy: None };
+    };
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let host = rest.split('/').next().unwrap_or(rest);
+    let port = if scheme == "http" { 80 } else { 443 };
+    let address = if host.contains(':') { host.to_string() } else { format!("{host}:{port}") };
+    let reached = address
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut all| all.next())
+        .is_some_and(|at| TcpStream::connect_timeout(&at, Duration::from_secs(3)).is_ok());
+    if reached {
+        return Finding { what, found: format!("{address} answers"), remedy: None };
+    }
+    Finding {
+        what,
+        found: format!("{address} does not answer"),
+        remedy: Some(
+            "check the address and the connection, or collect from files (--catalog FILE)",
+        ),
     }
 }
 

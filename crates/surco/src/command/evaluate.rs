@@ -6,10 +6,11 @@ use anyhow::Context;
 use clap::Subcommand;
 use surco_data::{BatchSpec, Sample, read_table};
 use surco_eval::fewshot::{DrawDesign, Episode, SeriesBand, draw_episodes};
-use surco_net::{Device, load_model};
+use surco_net::Device;
 
 use crate::compare::{Comparison, compare, table};
-use crate::exit::{BadInput, Usage};
+use crate::exit::BadInput;
+use crate::released;
 use crate::screen::Screen;
 
 /// Measures a model beside the baselines a reader would try first
@@ -30,7 +31,7 @@ enum Suite {
 /// `meta.json` beside the points says what each column is.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  surco evaluate fewshot --points set/points.parquet --series set/series.parquet --episodes set/episodes.jsonl --model run/model"
+    after_help = "Example:\n  surco evaluate fewshot --points set/points.parquet --series set/series.parquet --episodes set/episodes.jsonl"
 )]
 struct FewshotArgs {
     /// Points: point_id, lon, lat, class_name, block
@@ -53,7 +54,7 @@ struct FewshotArgs {
 /// Labelled pixels of a store, support from one part of it and query from the other
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  surco evaluate pixels --store flanders --labels label_CT.tif --model run/model --shots 10 --support north"
+    after_help = "Example:\n  surco evaluate pixels --store flanders --labels label_CT.tif --shots 10 --support north"
 )]
 struct PixelsArgs {
     /// The store with the pixels
@@ -94,13 +95,8 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
     }
 }
 
-fn model(path: Option<&Path>) -> anyhow::Result<surco_net::Model> {
-    let path = path.ok_or_else(|| Usage("--model DIR is needed".into()))?;
-    Ok(load_model(path, &Device::flex())?.0)
-}
-
 fn fewshot(args: &FewshotArgs, screen: &Screen) -> anyhow::Result<u64> {
-    let model = model(args.model.as_deref())?;
+    let (model, _) = released::model(args.model.as_deref(), &Device::flex())?;
     let set = read_table(&args.points, &args.series)?;
     let episodes = read_episodes(&args.episodes)?;
     let (_, bands) = set.spectral();
@@ -146,7 +142,7 @@ fn read_episodes(path: &Path) -> anyhow::Result<Vec<Episode>> {
 }
 
 fn pixels(args: &PixelsArgs, screen: &Screen) -> anyhow::Result<u64> {
-    let model = model(args.model.as_deref())?;
+    let (model, _) = released::model(args.model.as_deref(), &Device::flex())?;
     let read = super::adapt::read_labelled(&args.store, &args.labels, 500.0, screen)?;
     let side = args.support.map(|side| on_side(&read.labelled.places, side));
     let design =

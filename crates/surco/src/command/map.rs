@@ -4,23 +4,22 @@ use std::path::PathBuf;
 
 use surco_core::CellId;
 use surco_map::{ClassMap, Task, classify, load_task, write_map};
-use surco_net::{Device, load_model};
+use surco_net::Device;
 use surco_store::Store;
 
 use crate::exit::{BadInput, Usage};
+use crate::released;
 use crate::screen::Screen;
 
 /// Maps a cell of a store with an adapted model
 ///
 /// Writes a Cloud Optimized GeoTIFF of classes with colours and names, and its confidence beside it.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example:\n  surco map --model run/model --task task --store valley --out map.tif"
-)]
+#[command(after_help = "Example:\n  surco map --task task --store valley --out map.tif")]
 pub(crate) struct Args {
-    /// Model folder
+    /// Model folder; the released nano model if not given
     #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    model: Option<PathBuf>,
     /// Task folder that `surco adapt` wrote
     #[arg(long, value_name = "DIR")]
     task: PathBuf,
@@ -37,7 +36,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
     let device = Device::flex();
-    let (model, weights) = load_model(&args.model, &device)?;
+    let (model, weights) = released::model(args.model.as_deref(), &device)?;
     let task = load_task(&args.task, &weights)?;
     let store = Store::open(&args.store)?;
     let cell = choose(&store, args.cell.as_deref())?;

@@ -216,6 +216,13 @@ pub(super) fn areas(report: &Report, words: &Words, numbers: &mut Numbers) -> Op
         keys,
         caption: said.join(" "),
     };
+    let table = area_table(rows, (words, numbers.table()));
+    let (heading, lead) = (words.areas.into(), words.areas_lead.into());
+    Some(Section { id: "areas", heading, lead, blocks: vec![chart, table] })
+}
+
+fn area_table(rows: &[AreaRow], (words, number_): (&Words, usize)) -> Block {
+    let truth_known = rows.iter().any(|r| r.truth_ha.is_some());
     let [class, mapped, estimate, half, truth, held] = words.areas_columns;
     let mut head =
         vec![Cell::words(class), Cell::figure(mapped), Cell::figure(estimate), Cell::figure(half)];
@@ -239,14 +246,12 @@ pub(super) fn areas(report: &Report, words: &Words, numbers: &mut Numbers) -> Op
         }
         line
     };
-    let table = Block::Table {
-        number: numbers.table(),
+    Block::Table {
+        number: number_,
         caption: words.areas_table.into(),
         head,
         rows: rows.iter().map(line).collect(),
         folded: false,
         matrix: false,
-    };
-    let (heading, lead) = (words.areas.into(), words.areas_lead.into());
-    Some(Section { id: "areas", heading, lead, blocks: vec![chart, table] })
+    }
 }

@@ -11,6 +11,7 @@ use surco_data::{BatchSpec, Sample};
 use surco_net::{Model, embed};
 
 use crate::Ridge;
+use crate::ridge::FEWEST_TO_JUDGE;
 
 /// Even dates the values are resampled to.
 const RESAMPLED_DATES: usize = 24;
@@ -107,8 +108,8 @@ impl Features {
 /// Fits an adapter to a support set, choosing among `kinds` by the support set alone.
 ///
 /// `reference` holds features of unlabelled series of the same place, whose spread standardises; the
-/// support itself will do. With one example a class there is nothing to judge by, and the last kind is
-/// taken.
+/// support itself will do. With fewer than three examples of some class there is nothing to judge by, and
+/// the last kind is taken.
 #[must_use]
 pub fn adapt(
     support: &Features,
@@ -121,9 +122,10 @@ pub fn adapt(
         let (x, r) = (support.of_kind(features), reference.of_kind(features));
         Adapter { features, head: Ridge::fit(x.view(), classes, class_count, r.view()) }
     };
-    let single = (0..class_count).all(|c| classes.iter().filter(|&&k| k == c).count() <= 1);
+    let examples = |c: usize| classes.iter().filter(|&&k| k == c).count();
+    let fewest = (0..class_count).map(examples).filter(|&n| n > 0).min().unwrap_or(0);
     let last = kinds.last().copied().unwrap_or(AdapterFeatures::Both);
-    if single {
+    if fewest < FEWEST_TO_JUDGE {
         return fit(&last);
     }
     let best = kinds.iter().map(fit).max_by(|a, b| a.head.left_out.total_cmp(&b.head.left_out));

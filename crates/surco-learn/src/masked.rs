@@ -1,7 +1,8 @@
 //! The masked pretext: whole dates are hidden, and the encoder says what they showed.
 //!
-//! Half of the series lose dates here and there, half lose one stretch of the season; half also keep only
-//! some of their bands, any number of them, so that the encoder learns to do with what a sensor has. A hidden token keeps its
+//! Half of the series lose dates here and there, half lose one stretch of the season; a share of them also
+//! keep only some of their bands, any number of them, so that the encoder learns to do with what a sensor
+//! has. A hidden token keeps its
 //! date and nothing else, which is exactly what a query is when the encoder is used.
 //!
 //! # Source
@@ -27,9 +28,10 @@ pub struct Masked {
     pub weight_ntb: Array3<f32>,
 }
 
-/// Hides about `share` of the dates of each series, at least one and never all of several.
+/// Hides about `share` of the dates of each series, at least one and never all of several, and bands of
+/// `band_dropout` of the series.
 #[must_use]
-pub fn hide(batch: &Batch, share: f64, rng: &mut impl Rng) -> Masked {
+pub fn hide(batch: &Batch, share: f64, band_dropout: f64, rng: &mut impl Rng) -> Masked {
     let mut masked = Masked {
         target_ntb: batch.values_ntb.clone(),
         weight_ntb: Array3::zeros(batch.values_ntb.dim()),
@@ -43,7 +45,7 @@ pub fn hide(batch: &Batch, share: f64, rng: &mut impl Rng) -> Masked {
         if dates.is_empty() {
             continue;
         }
-        let hidden = hidden_bands(bands, rng);
+        let hidden = hidden_bands(bands, band_dropout, rng);
         masked.batch.hide_bands(i, &hidden);
         for j in hidden_dates(&dates, share, rng) {
             masked.weight_ntb.slice_mut(s![i, j, ..]).assign(&batch.seen_ntb.slice(s![i, j, ..]));
@@ -54,9 +56,9 @@ pub fn hide(batch: &Batch, share: f64, rng: &mut impl Rng) -> Masked {
     masked
 }
 
-/// The bands one series does without: none for half of them, else all but a random few.
-pub(crate) fn hidden_bands(bands: usize, rng: &mut impl Rng) -> Vec<usize> {
-    if bands < 2 || rng.random_bool(0.5) {
+/// The bands one series does without: none, or with chance `dropout` all but a random few.
+pub(crate) fn hidden_bands(bands: usize, dropout: f64, rng: &mut impl Rng) -> Vec<usize> {
+    if bands < 2 || !rng.random_bool(dropout) {
         return Vec::new();
     }
     let mut order: Vec<usize> = (0..bands).collect();
@@ -122,7 +124,7 @@ mod tests {
     fn hidden_dates_are_gone_and_never_all_of_several() {
         let batch = batch();
         for seed in 0..50 {
-            let masked = hide(&batch, 0.4, &mut ChaCha8Rng::seed_from_u64(seed));
+            let masked = hide(&batch, 0.4, 0.5, &mut ChaCha8Rng::seed_from_u64(seed));
             for ((at, &weight), &seen) in
                 masked.weight_ntb.indexed_iter().zip(&masked.batch.seen_ntb)
             {
@@ -154,7 +156,7 @@ mod tests {
     fn the_loss_is_the_mean_over_hidden_values() {
         let device = Device::flex();
         let encoder = surco_net::fresh(surco_net::Size::Nano, 1, &device);
-        let masked = hide(&batch(), 0.4, &mut ChaCha8Rng::seed_from_u64(3));
+        let masked = hide(&batch(), 0.4, 0.5, &mut ChaCha8Rng::seed_from_u64(3));
         let said: Vec<f32> = encoder
             .predict(&EncoderInput::new(&masked.batch, &device))
             .into_data()

@@ -2,8 +2,8 @@
 //!
 //! Prototypical networks: an episode draws a few classes, a support and a query set from different
 //! places; each class is the mean of its support embeddings, and queries should lie nearest their own.
-//! First order, no inner loop, and what it trains is exactly what adaptation uses. Half of the episodes do
-//! without some bands, the same for support and query, as if seen by another sensor.
+//! First order, no inner loop, and what it trains is exactly what adaptation uses. A share of the
+//! episodes do without some bands, the same for support and query, as if seen by another sensor.
 //!
 //! # Source
 //! Snell, Swersky and Zemel 2017, *Prototypical networks for few-shot learning*, equations 1 and 2.
@@ -41,13 +41,24 @@ pub struct MetaConfig {
     pub queries: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
+    /// Share of episodes that do without some bands.
+    pub band_dropout: f64,
     /// Seed of the episodes.
     pub seed: u64,
 }
 
 impl Default for MetaConfig {
     fn default() -> Self {
-        Self { steps: 60, episodes: 2, ways: 6, shots: 3, queries: 5, learning_rate: 3e-4, seed: 0 }
+        Self {
+            steps: 60,
+            episodes: 2,
+            ways: 6,
+            shots: 3,
+            queries: 5,
+            learning_rate: 3e-4,
+            band_dropout: 0.5,
+            seed: 0,
+        }
     }
 }
 
@@ -168,7 +179,7 @@ impl<'a> Members<'a> {
         spec.max_dates = model.config.max_dates;
         spec.queries = Some(model.config.queries);
         let mut batch = Batch::new(&chosen, &spec);
-        let hidden = hidden_bands(self.task.bands.len(), rng);
+        let hidden = hidden_bands(self.task.bands.len(), config.band_dropout, rng);
         (0..batch.len()).for_each(|i| batch.hide_bands(i, &hidden));
         Drawn { batch, ways, support: support.len(), query_class }
     }

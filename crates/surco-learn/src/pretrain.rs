@@ -46,6 +46,9 @@ pub struct PretrainConfig {
     /// Share of dates hidden.
     #[serde(default = "defaults::mask_share")]
     pub mask_share: f64,
+    /// Share of series that lose some of their bands, so that other sensors can be read.
+    #[serde(default = "defaults::band_dropout")]
+    pub band_dropout: f64,
     /// Most dates of one series.
     #[serde(default = "defaults::max_dates")]
     pub max_dates: usize,
@@ -75,6 +78,9 @@ mod defaults {
     }
     pub(super) fn mask_share() -> f64 {
         0.4
+    }
+    pub(super) fn band_dropout() -> f64 {
+        0.5
     }
     pub(super) fn max_dates() -> usize {
         24
@@ -113,6 +119,10 @@ impl PretrainConfig {
         }
         if !(self.mask_share > 0.0 && self.mask_share < 1.0) {
             return refuse("mask_share", self.mask_share.to_string(), "expected 0 < share < 1");
+        }
+        if !(0.0..=1.0).contains(&self.band_dropout) {
+            let value = self.band_dropout.to_string();
+            return refuse("band_dropout", value, "expected 0 to 1");
         }
         if !(self.learning_rate > 0.0 && self.learning_rate < 1.0) {
             return refuse(
@@ -221,7 +231,9 @@ impl<'a> Trainer<'a> {
         let held: Vec<&Sample> = pool.validation.iter().step_by(step).take(count).collect();
         let held_out = held
             .chunks(MICRO_BATCH)
-            .map(|chunk| hide(&Batch::new(chunk, &spec), config.mask_share, &mut rng))
+            .map(|chunk| {
+                hide(&Batch::new(chunk, &spec), config.mask_share, config.band_dropout, &mut rng)
+            })
             .collect();
         Self {
             config,
@@ -286,7 +298,10 @@ impl<'a> Trainer<'a> {
             .collect();
         drawn
             .chunks(MICRO_BATCH)
-            .map(|chunk| hide(&Batch::new(chunk, &self.spec), self.config.mask_share, &mut rng))
+            .map(|chunk| {
+                let (share, dropout) = (self.config.mask_share, self.config.band_dropout);
+                hide(&Batch::new(chunk, &self.spec), share, dropout, &mut rng)
+            })
             .collect()
     }
 

@@ -18,8 +18,11 @@ const STRENGTHS: [f64; 7] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
 /// Sharpness of probabilities tried, in units of the spread of left-out scores.
 const SHARPNESS: [f64; 5] = [0.5, 1.0, 1.5, 2.0, 3.0];
 
-/// Taken when no class has a second example to be left out.
+/// Taken when some class has too few examples for one to be left out.
 const UNJUDGED: (f64, f64) = (1.0, 1.5);
+
+/// Fewest examples of every class for leaving one out to tell anything.
+pub(crate) const FEWEST_TO_JUDGE: usize = 3;
 
 /// A fitted head.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,8 +75,8 @@ impl Ridge {
         let yc = (&hot - &mean_y) * &root;
         let gram = xc.dot(&xc.t());
         let length = (gram.diag().sum() / n as f64).max(1e-12);
-        let judged = size.iter().any(|&s| s > 1.0);
-        let mut best: Option<Candidate> = None;
+        let judged = fewest(&size) >= FEWEST_TO_JUDGE;
+        let mut tried: Vec<Candidate> = Vec::new();
         for strength in STRENGTHS {
             let mut system = gram.clone();
             system.diag_mut().mapv_inplace(|v| v + strength * length);
@@ -83,23 +86,20 @@ impl Ridge {
             let spread = scores.iter().map(|s| s * s).sum::<f64>() / scores.len() as f64;
             let spread = spread.sqrt().max(1e-12);
             for sharpness in SHARPNESS {
-                let score = if judged {
-                    mean_log_likelihood(&scores, sharpness / spread, y)
-                } else if (strength, sharpness) == UNJUDGED {
-                    0.0
-                } else {
-                    continue;
-                };
-                if best.as_ref().is_none_or(|b| score > b.score) {
-                    let (dual, sharpness) = (dual.clone(), sharpness / spread);
-                    best = Some(Candidate { strength, sharpness, score, dual });
+                if judged || (strength, sharpness) == UNJUDGED {
+                    let (score, error) = log_likelihood(&scores, sharpness / spread, y);
+                    let sharpness = sharpness / spread;
+                    let dual = dual.clone();
+                    tried.push(Candidate { strength, sharpness, score, error, dual });
                 }
             }
         }
+        let best = choose(tried);
         let best = best.unwrap_or_else(|| Candidate {
             strength: f64::INFINITY,
             sharpness: 1.0,
             score: f64::NEG_INFINITY,
+            error: 0.0,
             dual: Array2::zeros((n, count)),
         });
         let weights = xc.t().dot(&best.dual);
@@ -149,7 +149,28 @@ struct Candidate {
     strength: f64,
     sharpness: f64,
     score: f64,
+    error: f64,
     dual: Array2<f64>,
+}
+
+/// Of the candidates within half a standard error of the best, the one of largest strength, and of those
+/// the best.
+///
+/// Support examples are rarely independent (two pixels of one parcel), so leaving one out flatters weak
+/// heads; half of the rule of one standard error (Hastie, Tibshirani and Friedman 2009, §7.10) leans against it:
+/// the whole rule cost a point from ten examples a class on.
+fn choose(tried: Vec<Candidate>) -> Option<Candidate> {
+    let best = tried.iter().max_by(|a, b| a.score.total_cmp(&b.score))?;
+    let enough = best.score - 0.5 * best.error;
+    tried
+        .into_iter()
+        .filter(|c| c.score >= enough)
+        .max_by(|a, b| a.strength.total_cmp(&b.strength).then(a.score.total_cmp(&b.score)))
+}
+
+/// Examples of the class that has fewest, of those that have any.
+fn fewest(size: &[f64]) -> usize {
+    size.iter().filter(|&&s| s > 0.0).fold(f64::INFINITY, |a, &b| a.min(b)) as usize
 }
 
 fn softmax(scores: impl Iterator<Item = f64>) -> Vec<f64> {
@@ -172,17 +193,20 @@ fn left_out_scores(
     (yc - &residual) / root
 }
 
-/// Mean log-likelihood of the classes, over the examples whose class has another example.
-fn mean_log_likelihood(scores: &Array2<f64>, sharpness: f64, y: &[usize]) -> f64 {
-    let (mut sum, mut count) = (0.0, 0.0);
-    for (i, &class) in y.iter().enumerate() {
-        if y.iter().enumerate().any(|(j, &other)| j != i && other == class) {
+/// Mean log-likelihood of the classes and its standard error.
+fn log_likelihood(scores: &Array2<f64>, sharpness: f64, y: &[usize]) -> (f64, f64) {
+    let each: Vec<f64> = y
+        .iter()
+        .enumerate()
+        .map(|(i, &class)| {
             let chances = softmax(scores.row(i).iter().map(|s| s * sharpness));
-            sum += chances[class].max(1e-12).ln();
-            count += 1.0;
-        }
-    }
-    sum / count
+            chances[class].max(1e-12).ln()
+        })
+        .collect();
+    let n = each.len() as f64;
+    let mean = each.iter().sum::<f64>() / n;
+    let variance = each.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+    (mean, (variance / n).sqrt())
 }
 
 fn weighted_mean(x: &Array2<f64>, weight: &Array1<f64>, total: f64) -> Array1<f64> {

@@ -80,7 +80,12 @@ impl Clock {
             return Err(anyhow::anyhow!("stopped before {name}; run again to begin anew"));
         }
         let started = Instant::now();
-        let result = work().with_context(|| format!("the demo failed at: {name}"))?;
+        let result = work().map_err(|error| {
+            if screen.stopped() {
+                return anyhow::anyhow!("stopped during {name}; run again to begin anew");
+            }
+            error.context(format!("the demo failed at: {name}"))
+        })?;
         self.0.push((name, started.elapsed().as_secs_f64()));
         Ok(result)
     }
@@ -135,7 +140,8 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
         let read = truth_pool(&dir("store/abroad"), &there.truth_dir, args.seed, 150)?.0;
         let days: Vec<i32> = vec![read.window.0, read.window.1 - 1];
         let task = super::meta::task_of("valley abroad".into(), read.labelled, read.bands, &days);
-        let meta = MetaConfig { seed: args.seed, ..MetaConfig::default() };
+        let meta =
+            MetaConfig { seed: args.seed, steps: 120, band_dropout: 0.1, ..MetaConfig::default() };
         Ok(meta_train(model, &meta, &[task], &device, screen)?)
     })?;
     let weights = save_model(&model, &dir("model"))?;
@@ -232,11 +238,13 @@ fn pretrain_config(out: &Path, seed: u64) -> PretrainConfig {
         stores: vec![out.join("store/abroad")],
         out: out.join("run"),
         size: Size::Nano,
-        steps: 300,
+        steps: 400,
         batch: 128,
         learning_rate: 1e-3,
         warm_up_steps: 20,
         mask_share: 0.4,
+        // Both valleys are seen by one sensor.
+        band_dropout: 0.1,
         max_dates: 16,
         windows: 36,
         seed,

@@ -54,8 +54,12 @@ pub enum CollectError {
     )]
     Grid(Box<GridClash>),
     /// No scene is left.
-    #[error("no scene to collect: {items} items in the catalog, {why}")]
+    #[error(
+        "no scene to collect: {items} items in catalog {catalog}, {why}; widen what is asked for"
+    )]
     Nothing {
+        /// The catalog.
+        catalog: String,
         /// Items looked at.
         items: usize,
         /// Where they went.

@@ -136,7 +136,8 @@ pub(crate) fn build(
         let why = format!(
             "{in_season} in the season, {items} of them in the area, {clear} of them clear enough"
         );
-        return Err(CollectError::Nothing { items: seen, why });
+        let catalog = request.catalog.clone();
+        return Err(CollectError::Nothing { catalog, items: seen, why });
     }
     estimate(&mut figures, &scenes, &cells);
     Ok(Plan { figures, bands, scenes, cells })

@@ -21,6 +21,14 @@ pub enum LabelError {
     /// A raster file.
     #[error(transparent)]
     Raster(#[from] CogError),
+    /// A raster whose content cannot be used.
+    #[error("labels {path}: {source}")]
+    RasterContent {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: CogError,
+    },
     /// A coordinate system.
     #[error("labels {path}: {source}")]
     Crs {
@@ -66,12 +74,20 @@ pub enum LabelError {
 }
 
 impl LabelError {
+    /// Names the file, unless the error does.
+    fn of_raster(path: &Path) -> impl Fn(CogError) -> Self {
+        move |error| match error {
+            CogError::Io { .. } => Self::Raster(error),
+            source => Self::RasterContent { path: path.into(), source },
+        }
+    }
+
     /// The kind of fault.
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
             Self::Vector(error) => error.fault(),
-            Self::Raster(error) => error.fault(),
+            Self::Raster(error) | Self::RasterContent { source: error, .. } => error.fault(),
             Self::Crs { source, .. } => source.fault(),
             Self::NoClass { .. } | Self::Nowhere { .. } | Self::Kind { .. } => Fault::Input,
         }
@@ -122,7 +138,7 @@ pub fn read_labels(path: &Path) -> Result<Labels, LabelError> {
         }
         "tif" | "tiff" => {
             assumed.push("code 0 of the label raster means no label".into());
-            Kind::Raster(Box::new(CogFile::open(path)?))
+            Kind::Raster(Box::new(CogFile::open(path).map_err(LabelError::of_raster(path))?))
         }
         _ => return Err(LabelError::Kind { path: path.into(), extension }),
     };
@@ -206,9 +222,10 @@ impl Labels {
     ) -> Result<Vec<PointLabel>, LabelError> {
         let window = file.header().window();
         let codes = match file.header().sample {
-            SampleKind::U8 => file.read_u8(window)?.mapv(u16::from),
-            SampleKind::U16 | SampleKind::I16 | SampleKind::F32 => file.read_u16(window)?,
-        };
+            SampleKind::U8 => file.read_u8(window).map(|codes| codes.mapv(u16::from)),
+            SampleKind::U16 | SampleKind::I16 | SampleKind::F32 => file.read_u16(window),
+        }
+        .map_err(LabelError::of_raster(&self.path))?;
         let Some(there) = file.header().georef else { return Ok(Vec::new()) };
         let mut points = Vec::new();
         if there.epsg != grid.epsg {

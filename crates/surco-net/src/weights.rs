@@ -31,7 +31,7 @@ pub enum WeightsError {
         source: std::io::Error,
     },
     /// `config.json` is not what it should be.
-    #[error("model config {path} is no model config: {reason}")]
+    #[error("model config {path} is no model config: {reason}; copy or train the model again")]
     Config {
         /// The file.
         path: PathBuf,
@@ -40,7 +40,8 @@ pub enum WeightsError {
     },
     /// `model.safetensors` is not what it should be.
     #[error(
-        "weights {path} do not fit the model: {reason}; the file is damaged or belongs to another model"
+        "weights {path} do not fit the model: {reason}; the file is damaged or belongs to another \
+         model; copy or train it again"
     )]
     Weights {
         /// The file.

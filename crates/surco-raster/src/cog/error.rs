@@ -50,7 +50,9 @@ pub enum CogError {
         expected: String,
     },
     /// The file points past its end.
-    #[error("truncated TIFF: {what} needs bytes up to {end}, the file has {len}")]
+    #[error(
+        "truncated TIFF: {what} needs bytes up to {end}, the file has {len}; copy or make it again"
+    )]
     Truncated {
         /// What lies there.
         what: &'static str,

@@ -311,7 +311,7 @@ fn hostile_numbers_are_named() {
     let mut cut = good.clone();
     cut.truncate(good.len() / 2);
     std::fs::write(&path, &cut).unwrap();
-    insta::assert_snapshot!(CogFile::open(&path).unwrap_err(), @"truncated TIFF: a block needs bytes up to 4742, the file has 2371");
+    insta::assert_snapshot!(CogFile::open(&path).unwrap_err(), @"truncated TIFF: a block needs bytes up to 4742, the file has 2371; copy or make it again");
 }
 
 /// Over 4 GiB offsets take 8 bytes. Slow and 10 GB of disk: run by hand, then look at the file with GDAL.

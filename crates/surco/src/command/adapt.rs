@@ -80,12 +80,12 @@ pub(crate) struct Read {
 /// Reads the labelled pixels of a store.
 pub(crate) fn read_labelled(
     store: &Path,
-    labels: &Path,
+    file: &Path,
     block_m: f64,
     screen: &Screen,
 ) -> anyhow::Result<Read> {
     let store = Store::open(store)?;
-    let labels = read_labels(labels)?;
+    let labels = read_labels(file)?;
     labels.assumed.iter().for_each(|a| screen.say(&format!("assumed: {a}")));
     let mut read = Read {
         labelled: Labelled::default(),
@@ -116,13 +116,20 @@ pub(crate) fn read_labelled(
     if let (true, Some(error)) = (read.labelled.samples.is_empty(), nowhere) {
         return Err(error.into());
     }
-    if read.labelled.names().len() < 2 {
-        let names = read.labelled.names().join(", ");
-        return Err(
-            BadInput(format!("labels hold one class ({names}): at least two are needed")).into()
-        );
+    let file = file.display();
+    match read.labelled.names().as_slice() {
+        [] => {
+            let text = format!(
+                "labels {file}: no labelled pixel is in the store or was ever seen clearly"
+            );
+            Err(BadInput(text).into())
+        }
+        [one] => {
+            let text = format!("labels {file} hold one class ({one}): at least two are needed");
+            Err(BadInput(text).into())
+        }
+        _ => Ok(read),
     }
-    Ok(read)
 }
 
 impl Read {

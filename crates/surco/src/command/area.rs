@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::Deserialize;
 use surco_data::read_labels;
-use surco_map::area::{AreaEstimate, estimate_areas};
+use surco_map::area::{AreaError, AreaEstimate, estimate_areas};
 use surco_raster::cog::CogFile;
 
 use crate::exit::{BadInput, Usage};
@@ -40,12 +40,15 @@ struct Matrix {
 }
 
 pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
-    let matrix = match (&args.matrix, &args.map, &args.sample) {
-        (Some(path), _, _) => read_matrix(path)?,
-        (None, Some(map), Some(sample)) => count(map, sample)?,
+    let (matrix, source) = match (&args.matrix, &args.map, &args.sample) {
+        (Some(path), _, _) => (read_matrix(path)?, format!("matrix {}", path.display())),
+        (None, Some(map), Some(sample)) => {
+            (count(map, sample)?, format!("sample {}", sample.display()))
+        }
         _ => return Err(Usage("give --matrix FILE, or --map FILE and --sample FILE".into()).into()),
     };
-    let estimate = estimate_areas(&matrix.confusion, &matrix.mapped_area_ha)?;
+    let estimate = estimate_areas(&matrix.confusion, &matrix.mapped_area_ha)
+        .map_err(|error| BadInput(format!("{source}: {}", in_names(&error, &matrix.classes))))?;
     let rows = rows_of(&matrix.classes, &estimate);
     let json = serde_json::json!({
         "classes": rows,
@@ -75,6 +78,23 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
     );
     screen.result(&json, &text)?;
     Ok(0)
+}
+
+/// An error with the names of classes for their places in the matrix.
+fn in_names(error: &AreaError, classes: &[String]) -> String {
+    let name = |class: usize| classes.get(class).map_or("?", String::as_str);
+    match *error {
+        AreaError::Unsampled { class, area_ha } => format!(
+            "class `{}` is mapped on {area_ha:.2} ha but has no sample; visit places of it, or merge it with \
+             a class that has",
+            name(class)
+        ),
+        AreaError::MappedArea { class, area_ha } => format!(
+            "mapped area of class `{}` is {area_ha} ha, expected a finite number, not negative",
+            name(class)
+        ),
+        ref other => other.to_string(),
+    }
 }
 
 /// The estimate class by class, as JSON.
@@ -110,12 +130,12 @@ fn read_matrix(path: &Path) -> anyhow::Result<Matrix> {
 }
 
 fn count(map: &Path, sample: &Path) -> anyhow::Result<Matrix> {
-    let file = CogFile::open(map)?;
+    let file = CogFile::open(map).with_context(|| in_map(map))?;
     let (header, window) = (file.header(), file.header().window());
     let georef = header
         .georef
         .ok_or_else(|| BadInput(format!("map {} has no place on Earth", map.display())))?;
-    let codes = file.read_u8(window)?;
+    let codes = file.read_u8(window).with_context(|| in_map(map))?;
     let points = read_labels(sample)?.on(&georef, (window.rows, window.cols))?;
     let mut names: Vec<String> = points.iter().map(|p| p.class.clone()).collect();
     names.sort_unstable();
@@ -143,6 +163,10 @@ fn count(map: &Path, sample: &Path) -> anyhow::Result<Matrix> {
         classes: classes.into_iter().map(|(_, n)| n).collect(),
         confusion,
     })
+}
+
+fn in_map(map: &Path) -> String {
+    format!("cannot read map {}", map.display())
 }
 
 /// The legend that `surco map` wrote beside a map.

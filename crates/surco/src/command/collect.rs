@@ -162,6 +162,9 @@ fn collect(args: &Args, screen: &Screen, only_plan: bool) -> anyhow::Result<u64>
             hole.hole.reason
         );
     }
+    if holes > 0 {
+        text += "\nonce their files are whole, the same command with --retry-holes fills the holes";
+    }
     screen.result(&json, &text)?;
     Ok(holes)
 }

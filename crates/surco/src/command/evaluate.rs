@@ -15,6 +15,9 @@ use crate::screen::Screen;
 
 /// Measures a model beside the baselines a reader would try first
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  surco evaluate fewshot --points set/points.parquet --series set/series.parquet --episodes set/episodes.jsonl\n  surco evaluate pixels --store valley --labels labels.geojson --model run/model"
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     suite: Suite,

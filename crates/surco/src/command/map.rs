@@ -66,21 +66,33 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
 fn choose(store: &Store, cell: Option<&str>) -> anyhow::Result<CellId> {
     let cells = store.cells()?;
     match (cell, cells.as_slice()) {
-        (Some(name), _) => name.parse().map_err(|e| Usage(format!("--cell: {e}")).into()),
-        (None, [only]) => Ok(only.clone()),
-        (None, []) => {
-            Err(BadInput("the store holds no cell: collect something first".into()).into())
+        (_, []) => Err(BadInput("the store holds no cell: collect something first".into()).into()),
+        (Some(name), many) => {
+            let cell: CellId = name.parse().map_err(|e| Usage(format!("--cell: {e}")))?;
+            if many.contains(&cell) {
+                return Ok(cell);
+            }
+            Err(Usage(format!("--cell {cell} is not in the store, which has {}", list(many)))
+                .into())
         }
+        (None, [only]) => Ok(only.clone()),
         (None, many) => {
-            let names: Vec<String> = many.iter().map(ToString::to_string).collect();
-            Err(Usage(format!(
+            let text = format!(
                 "the store has {} cells; choose one with --cell: {}",
                 many.len(),
-                names.join(", ")
-            ))
-            .into())
+                list(many)
+            );
+            Err(Usage(text).into())
         }
     }
+}
+
+/// The first few cells, in words.
+fn list(cells: &[CellId]) -> String {
+    const SHOWN: usize = 12;
+    let names: Vec<String> = cells.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = if cells.len() > SHOWN { ", …" } else { "" };
+    names.join(", ") + more
 }
 
 /// Hectares mapped as each class.

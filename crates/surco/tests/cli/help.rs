@@ -1,0 +1,69 @@
+//! What the program says of itself.
+
+use serde_json::Value;
+
+use crate::valley::{Run, surco};
+
+/// Names of the commands under a command, from its help.
+fn commands(of: &[&str]) -> Vec<String> {
+    let help = Run::of(surco(of).arg("--help"));
+    let listed = help.stdout.lines().skip_while(|l| *l != "Commands:").skip(1);
+    let lines = listed.take_while(|l| !l.is_empty()).filter(|l| !l.starts_with("   "));
+    let names = lines.filter_map(|l| l.split_whitespace().next()).map(String::from);
+    names.filter(|name| name != "help").collect()
+}
+
+#[test]
+fn every_command_is_listed_with_what_it_gives() {
+    let want = [
+        "demo", "doctor", "simulate", "collect", "pretrain", "meta", "adapt", "map", "area",
+        "evaluate",
+    ];
+    assert_eq!(commands(&[]), want);
+    let help = Run::of(&mut surco(["--help"])).stdout;
+    for words in
+        ["--json", "--threads", "Exit codes: 0 done, 1 failed, 2 usage or config", "surco demo"]
+    {
+        assert!(help.contains(words), "{words}: {help}");
+    }
+}
+
+#[test]
+fn the_help_of_every_command_has_an_example_that_names_it() {
+    let mut all: Vec<Vec<String>> = commands(&[]).into_iter().map(|name| vec![name]).collect();
+    all.extend(commands(&["evaluate"]).into_iter().map(|name| vec!["evaluate".into(), name]));
+    assert!(all.len() >= 12, "{all:?}");
+    for command in all {
+        let help = Run::of(surco(&command).arg("--help"));
+        assert_eq!(help.code, Some(0));
+        let name = command.join(" ");
+        let examples =
+            help.stdout.split("Example").nth(1).unwrap_or_else(|| panic!("{name} has none"));
+        assert!(examples.contains(&format!("surco {name}")), "{name}: {examples}");
+        assert!(help.stdout.lines().all(|l| l.chars().count() <= 130), "{name} is too wide");
+    }
+}
+
+#[test]
+fn a_misspelt_command_or_option_is_a_fault_of_usage() {
+    for args in [["colect", "--store=x"], ["collect", "--stor=x"], ["map", "--device=cuda:0"]] {
+        let run = Run::of(&mut surco(args));
+        assert_eq!(run.code, Some(2), "{}", run.stderr);
+        assert!(run.stderr.contains("'--help'") || run.stderr.contains("cpu"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn the_doctor_names_a_remedy_for_all_that_is_amiss() {
+    let told = Run::of(&mut surco(["doctor", "--json"])).json();
+    let findings = told["findings"].as_array().unwrap();
+    let what: Vec<&str> = findings.iter().map(|f| f["what"].as_str().unwrap()).collect();
+    for needed in ["cores", "memory", "disk", "writing"] {
+        assert!(what.contains(&needed), "{needed}: {what:?}");
+    }
+    let consistent = |f: &Value| f["ok"].as_bool().unwrap() == f["remedy"].is_null();
+    assert!(findings.iter().all(consistent), "{findings:?}");
+    let absent = Run::of(&mut surco(["doctor", "--json", "--dir", "/no/such/folder"])).json();
+    let disk = absent["findings"].as_array().unwrap().iter().find(|f| f["what"] == "disk").unwrap();
+    assert_eq!(disk["remedy"], "give a folder that exists with --dir");
+}

@@ -1,0 +1,13 @@
+//! Whole paths through the program, run as a user runs it: the binary, files, exit codes, words.
+//!
+//! Nothing here needs a network, data beside the repository or another program than `kill` and `sh`.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "all of it is test")]
+
+mod ctrl_c;
+mod disk;
+mod help;
+mod kill;
+mod path;
+mod refusals;
+mod valley;

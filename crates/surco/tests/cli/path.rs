@@ -1,0 +1,98 @@
+//! From an archive to an area, and what each command says in JSON.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::valley::{Run, args, surco, valley};
+
+fn result(name: &str) -> Value {
+    valley().results[name].json()
+}
+
+#[test]
+fn an_archive_becomes_a_store_with_the_same_scenes() {
+    let (simulated, collected) = (result("simulate"), result("collect"));
+    assert!(valley().items().is_file());
+    assert_eq!(collected["plan"]["items"], simulated["scenes"]);
+    assert_eq!(collected["scenes"], 14, "{collected}");
+    assert_eq!((&collected["holes"], &collected["cells"]), (&0.into(), &1.into()));
+    assert_eq!(collected["shards_done"], 2, "so that a kill can fall between two");
+}
+
+#[test]
+fn a_store_becomes_a_model() {
+    let trained = result("pretrain");
+    let number = |key: &str| trained[key].as_f64().unwrap();
+    assert!(number("loss_last") < number("loss_first"), "{trained}");
+    assert_eq!(trained["weights_sha256"].as_str().unwrap().len(), 64);
+    let run = valley().model.parent().unwrap();
+    for file in
+        ["config.toml", "metrics.jsonl", "loss.svg", "model/config.json", "model/model.safetensors"]
+    {
+        assert!(run.join(file).is_file(), "{file}");
+    }
+    let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().count(), 4, "{metrics}");
+}
+
+#[test]
+fn a_few_labels_become_a_task_beside_its_baselines() {
+    let adapted = result("adapt");
+    assert!(valley().task.join("task.json").is_file());
+    let rows = adapted["cross_validation"]["rows"].as_array().unwrap();
+    for method in ["chance", "lr_raw", "rf_raw", "random_encoder", "surco"] {
+        assert!(rows.iter().any(|r| r["method"] == method), "{method}");
+    }
+    let labels: u64 =
+        adapted["labels"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum();
+    assert!(labels >= 8, "{adapted}");
+}
+
+#[test]
+fn a_task_becomes_a_map_and_the_map_an_area() {
+    let mapped = result("map");
+    assert_eq!(mapped["cell"], "19HCB/r00c00");
+    let classes = mapped["map_pixels_biased"].as_array().unwrap();
+    let hectares: f64 = classes.iter().map(|c| c["mapped_ha"].as_f64().unwrap()).sum();
+    assert!(hectares > 0.0 && hectares <= 40.96 + 1e-9, "64 × 64 pixels of 10 m: {hectares}");
+    for ending in ["tif", "legend.json", "confidence.tif"] {
+        assert!(valley().map.with_extension(ending).is_file(), "{ending}");
+    }
+    let area = result("area");
+    let rows = area["classes"].as_array().unwrap();
+    assert_eq!(rows.len(), classes.len());
+    let estimated: f64 = rows.iter().map(|r| r["estimate_ha"].as_f64().unwrap()).sum();
+    assert!((estimated - hectares).abs() < 1e-6, "estimates share out the same land");
+    assert!(rows.iter().all(|r| r["ci95_ha"].as_f64().unwrap() >= 0.0));
+}
+
+#[test]
+fn progress_in_json_is_one_event_a_line_on_stderr() {
+    for (name, run) in &valley().results {
+        for line in run.stderr.lines() {
+            let event: Value =
+                serde_json::from_str(line).unwrap_or_else(|_| panic!("{name}: {line}"));
+            assert!(event["stage"].is_string() && event["done"].is_u64(), "{name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_quiet_command_says_its_result_alone() {
+    let store = &valley().store;
+    let run = Run::of(&mut surco(args!["collect", "verify", "--store", store, "--quiet"]));
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    assert_eq!(run.stdout.lines().count(), 1, "{}", run.stdout);
+    assert!(run.stdout.contains("0 objects damaged"), "{}", run.stdout);
+}
+
+#[test]
+fn the_same_catalog_again_fetches_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = scratch.path().join("store");
+    crate::valley::copy(&valley().store, &store);
+    let again = Run::of(crate::valley::collect(&valley().items(), &store).arg("--json")).json();
+    assert_eq!((&again["shards_done"], &again["blocks"]), (&0.into(), &0.into()));
+    crate::valley::assert_same_files(&store, &valley().store);
+}

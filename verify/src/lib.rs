@@ -65,16 +65,18 @@ pub fn result_of(mut command: Command) -> Value {
 
 /// Runs an oracle of `verify/oracles`, which prints what it compared and exits with 0 if all agree.
 ///
+/// Gives what it printed.
+///
 /// # Panics
 /// If `SURCO_PYTHON` is not set or the oracle disagrees.
-pub fn oracle<S: AsRef<OsStr>>(script: &str, args: impl IntoIterator<Item = S>) {
+pub fn oracle<S: AsRef<OsStr>>(script: &str, args: impl IntoIterator<Item = S>) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracles").join(script);
     let mut command = Command::new(variable("SURCO_PYTHON"));
     command.arg(path).args(args);
     let output = command.output().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
     let said = said(&output);
     assert!(output.status.success(), "{script} disagrees\n{said}");
-    eprint!("{said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// SHA-256 of files, by path inside a folder.

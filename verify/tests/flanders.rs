@@ -1,6 +1,7 @@
 //! Collecting a real stack: 118 dates of Sentinel-2 over Flanders, 10 bands, 640 m.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -8,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use surco_verify::{Tree, data, oracle, result_of, surco, tree};
 
+const METHODS: [&str; 7] =
+    ["chance", "lr_raw", "lr_raw_ndvi", "rf_raw", "random_encoder", "surco_embedding", "surco"];
 const ITEMS: &str = "s2_stack_flanders_2018_31UDS/items.json";
 
 fn collect(store: &Path) -> Command {
@@ -30,7 +33,53 @@ fn every_pixel_of_every_date_is_in_the_store() {
     let result = result_of(collect(&store));
     assert_eq!(result["scenes"], 118, "{result}");
     assert_eq!(result["holes"], 0, "{result}");
-    oracle("store.py", [store.as_os_str(), data(ITEMS).as_os_str()]);
+    println!("{}", oracle("store.py", [store.as_os_str(), data(ITEMS).as_os_str()]));
+}
+
+/// Trains on the stack without labels, then names crops from ten pixels each of its northern part and is
+/// scored on the southern. The figures are printed, whatever they are; sixty small steps are no training.
+#[test]
+fn learning_on_the_stack_gives_every_row_with_its_spread() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (store, run) = (folder.path().join("store"), folder.path().join("run"));
+    let _ = result_of(collect(&store));
+    let config = folder.path().join("pretrain.toml");
+    let text = format!(
+        "schema = 1\nstores = [{store:?}]\nout = {run:?}\nsize = \"nano\"\nsteps = 60\nbatch = 32\n"
+    );
+    fs::write(&config, text).expect("the folder is writable");
+    let trained = result_of(surco::<OsString>(["pretrain".into(), config.into(), "--json".into()]));
+    let loss = |key: &str| trained[key].as_f64().unwrap_or_else(|| panic!("`{key}`: {trained}"));
+    assert!(loss("loss_last") < loss("loss_first"), "{trained}");
+
+    let result = result_of(surco::<OsString>([
+        "evaluate".into(),
+        "pixels".into(),
+        "--store".into(),
+        store.into(),
+        "--labels".into(),
+        data("s2_stack_flanders_2018_31UDS/label_CT.tif").into(),
+        "--model".into(),
+        run.join("model").into(),
+        "--shots=10".into(),
+        "--support=north".into(),
+        "--seeds=5".into(),
+        "--json".into(),
+    ]));
+    let rows = result["rows"].as_array().expect("`rows` is a list");
+    for method in METHODS {
+        let row = rows
+            .iter()
+            .find(|row| row["method"] == method)
+            .unwrap_or_else(|| panic!("no row of {method} in {result}"));
+        println!("{method:16} {} ± {}", row["mean"], row["sd"]);
+        let seeds = row["per_seed"].as_array().expect("`per_seed` is a list");
+        assert_eq!((row["n"].as_u64(), seeds.len()), (Some(5), 5), "{row}");
+        let shares = seeds.iter().chain([&row["mean"]]).map(|v| v.as_f64().unwrap_or(f64::NAN));
+        assert!(shares.into_iter().all(|v| (0.0..=1.0).contains(&v)), "{row}");
+        let sd = row["sd"].as_f64().unwrap_or(f64::NAN);
+        assert!(sd > 0.0 || method == "chance", "no spread: {row}");
+    }
 }
 
 /// The same command after `kill -9`, at seven moments spread over the run, and once more after a

@@ -30,7 +30,7 @@ const EVERYDAY: [&str; 12] = [
 ];
 
 /// Heavy dependencies and the rooms that may have them.
-const HEAVY: [(&str, &[&str]); 25] = [
+const HEAVY: [(&str, &[&str]); 22] = [
     ("anyhow", &["surco"]),
     ("axum", &["surco-serve"]),
     ("base64", &["surco-eval"]),
@@ -40,10 +40,8 @@ const HEAVY: [(&str, &[&str]); 25] = [
     ("csv", &["surco-raster"]),
     ("ctrlc", &["surco"]),
     ("fs4", &["surco"]),
-    ("geojson", &["surco-raster"]),
     ("indicatif", &["surco"]),
     ("libdeflater", &["surco-raster"]),
-    ("linfa", &["surco-eval"]),
     ("minijinja", &["surco-eval"]),
     ("parquet", &["surco-data"]),
     ("png", &["surco-eval"]),
@@ -54,7 +52,6 @@ const HEAVY: [(&str, &[&str]); 25] = [
     ("smartcore", &["surco-eval"]),
     ("tokio", &["surco-collect", "surco-serve"]),
     ("tower-http", &["surco-serve"]),
-    ("zarrs", &["surco-store"]),
     ("zstd", &["surco-store"]),
 ];
 

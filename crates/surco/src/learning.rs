@@ -1,5 +1,6 @@
 //! From a store to what learning takes: series by place.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -139,4 +140,19 @@ impl Labelled {
         names.dedup();
         names
     }
+}
+
+/// At most so many labels of each class, spread evenly over those there are.
+pub(crate) fn thinned(labels: Vec<PointLabel>, per_class: usize) -> Vec<PointLabel> {
+    let mut by_class: BTreeMap<String, Vec<PointLabel>> = BTreeMap::new();
+    for label in labels {
+        by_class.entry(label.class.clone()).or_default().push(label);
+    }
+    by_class
+        .into_values()
+        .flat_map(|all| {
+            let kept = per_class.min(all.len());
+            (0..kept).map(|i| all[i * all.len() / kept].clone()).collect::<Vec<_>>()
+        })
+        .collect()
 }

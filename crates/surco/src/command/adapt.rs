@@ -12,7 +12,7 @@ use surco_store::Store;
 
 use crate::compare::{Comparison, columns_of, compare, on_one_axis, table};
 use crate::exit::BadInput;
-use crate::learning::Labelled;
+use crate::learning::{Labelled, thinned};
 use crate::released;
 use crate::screen::Screen;
 
@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// Side of the blocks that cross-validation keeps together, in m
     #[arg(long, default_value_t = 500.0, value_name = "M")]
     block_m: f64,
+    /// Most labelled pixels used of a class, spread evenly over those there are
+    #[arg(long, default_value_t = 40, value_name = "N")]
+    per_class: usize,
     /// Seeds of the cross-validation
     #[arg(long, default_value_t = 5)]
     seeds: u64,
@@ -46,7 +49,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
     let device = Device::flex();
     let (model, weights) = released::model(args.model.as_deref(), &device)?;
-    let read = read_labelled(&args.store, &args.labels, args.block_m, screen)?;
+    let read = read_labelled(&args.store, &args.labels, args.block_m, args.per_class, screen)?;
     let episodes = fold_episodes(&read.labelled.classes, &read.labelled.blocks, 5, args.seeds);
     let cross = cross_validate(&read, &model, &episodes, screen)?;
     let task = fit(&read, &model, weights, &device)?;
@@ -77,11 +80,12 @@ pub(crate) struct Read {
     pub(crate) unseen: usize,
 }
 
-/// Reads the labelled pixels of a store.
+/// Reads the labelled pixels of a store, at most `per_class` of each class in each cell.
 pub(crate) fn read_labelled(
     store: &Path,
     file: &Path,
     block_m: f64,
+    per_class: usize,
     screen: &Screen,
 ) -> anyhow::Result<Read> {
     let store = Store::open(store)?;
@@ -107,6 +111,12 @@ pub(crate) fn read_labelled(
         };
         let window = Window { row: 0, col: 0, rows: reader.rows, cols: reader.cols };
         let cube = read_cube(&store, &SeriesWindow { cell, window }, None)?;
+        let there = here.len();
+        let here = thinned(here, per_class);
+        if here.len() < there {
+            screen
+                .say(&format!("assumed: {} of {there} labelled pixels stand for all", here.len()));
+        }
         read.unseen += read.labelled.add(&cube, &here, block_m);
         read.bands.clone_from(&cube.bands);
         read.names.clone_from(&cube.band_names);

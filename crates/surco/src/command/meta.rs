@@ -1,17 +1,16 @@
 //! `surco meta`: an encoder learns to learn from few labels.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
-use surco_data::{PointLabel, SeriesWindow, read_cube, read_labels};
+use surco_data::{SeriesWindow, read_cube, read_labels};
 use surco_learn::{MetaConfig, MetaTask, meta_train};
 use surco_net::{Device, load_model, save_model};
 use surco_store::Store;
 
 use crate::exit::Usage;
-use crate::learning::{Labelled, read_config};
+use crate::learning::{Labelled, read_config, thinned};
 use crate::screen::Screen;
 
 /// Meta-trains a pre-trained encoder over small tasks drawn from labelled places
@@ -125,21 +124,6 @@ fn labelled_task(
         days.extend(cube.days.iter().copied());
     }
     Ok(task_of(labels.display().to_string(), labelled, bands, &days))
-}
-
-/// At most so many labels of each class, spread evenly over those there are.
-fn thinned(labels: Vec<PointLabel>, per_class: usize) -> Vec<PointLabel> {
-    let mut by_class: BTreeMap<String, Vec<PointLabel>> = BTreeMap::new();
-    for label in labels {
-        by_class.entry(label.class.clone()).or_default().push(label);
-    }
-    by_class
-        .into_values()
-        .flat_map(|all| {
-            let kept = per_class.min(all.len());
-            (0..kept).map(|i| all[i * all.len() / kept].clone()).collect::<Vec<_>>()
-        })
-        .collect()
 }
 
 /// A task for meta-training.

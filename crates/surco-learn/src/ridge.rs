@@ -8,7 +8,7 @@
 //! Bertinetto et al. 2019, *Meta-learning with differentiable closed-form solvers* (R2-D2); leave-one-out
 //! by the hat matrix as in Hastie, Tibshirani and Friedman 2009, §7.10 and §5.4.
 
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use serde::{Deserialize, Serialize};
 
 /// Strengths tried, as shares of the mean squared length of an example. The largest is a nearest-mean
@@ -80,9 +80,9 @@ impl Ridge {
         for strength in STRENGTHS {
             let mut system = gram.clone();
             system.diag_mut().mapv_inplace(|v| v + strength * length);
-            let Some(inverse) = invert(&system) else { continue };
+            let Some(inverse) = Inverse::of(&system) else { continue };
             let dual = inverse.dot(&yc);
-            let scores = left_out_scores(&dual, &inverse, &yc, &root);
+            let scores = left_out_scores(&dual, &inverse.diagonal(), &yc, &root);
             let spread = scores.iter().map(|s| s * s).sum::<f64>() / scores.len() as f64;
             let spread = spread.sqrt().max(1e-12);
             for sharpness in SHARPNESS {
@@ -185,11 +185,11 @@ fn softmax(scores: impl Iterator<Item = f64>) -> Vec<f64> {
 /// inverse's diagonal.
 fn left_out_scores(
     dual: &Array2<f64>,
-    inverse: &Array2<f64>,
+    inverse_diagonal: &Array1<f64>,
     yc: &Array2<f64>,
     root: &Array2<f64>,
 ) -> Array2<f64> {
-    let residual = dual / &inverse.diag().insert_axis(Axis(1));
+    let residual = dual / &inverse_diagonal.view().insert_axis(Axis(1));
     (yc - &residual) / root
 }
 
@@ -229,40 +229,46 @@ fn standardise(x: ArrayView2<'_, f32>, centre: &[f64], scale: &[f64]) -> Array2<
     Array2::from_shape_fn(x.dim(), |(i, j)| (f64::from(x[[i, j]]) - centre[j]) / scale[j])
 }
 
-/// Inverse of a symmetric positive definite matrix by Cholesky; support sets have at most a few hundred
-/// rows.
-fn invert(a: &Array2<f64>) -> Option<Array2<f64>> {
-    let n = a.nrows();
-    let mut lower = Array2::<f64>::zeros((n, n));
-    for i in 0..n {
-        for j in 0..=i {
-            let dot =
-                lower.row(i).slice(ndarray::s![..j]).dot(&lower.row(j).slice(ndarray::s![..j]));
-            let rest = a[[i, j]] - dot;
-            lower[[i, j]] = if i == j {
-                if rest <= 0.0 {
-                    return None;
-                }
-                rest.sqrt()
-            } else {
-                rest / lower[[j, j]]
-            };
-        }
-    }
-    let mut inverse = Array2::<f64>::zeros((n, n));
-    for column in 0..n {
-        let mut solution = Array1::<f64>::zeros(n);
+/// Inverse of a symmetric positive definite matrix, kept as the inverse of its Cholesky factor, transposed:
+/// row `j` holds column `j`. Two thirds of n³ operations, a quarter of what writing out the inverse takes.
+struct Inverse(Array2<f64>);
+
+impl Inverse {
+    fn of(a: &Array2<f64>) -> Option<Self> {
+        let n = a.nrows();
+        let mut lower = Array2::<f64>::zeros((n, n));
         for i in 0..n {
-            let dot = lower.row(i).slice(ndarray::s![..i]).dot(&solution.slice(ndarray::s![..i]));
-            solution[i] = (f64::from(u8::from(i == column)) - dot) / lower[[i, i]];
+            for j in 0..=i {
+                let (row, other) = (lower.row(i), lower.row(j));
+                let rest = a[[i, j]] - row.slice(s![..j]).dot(&other.slice(s![..j]));
+                lower[[i, j]] = if i == j {
+                    if rest <= 0.0 {
+                        return None;
+                    }
+                    rest.sqrt()
+                } else {
+                    rest / lower[[j, j]]
+                };
+            }
         }
-        for i in (0..n).rev() {
-            let dot: f64 = (i + 1..n).map(|k| lower[[k, i]] * solution[k]).sum();
-            solution[i] = (solution[i] - dot) / lower[[i, i]];
+        let mut columns = Array2::<f64>::zeros((n, n));
+        for (j, mut column) in columns.rows_mut().into_iter().enumerate() {
+            column[j] = 1.0 / lower[[j, j]];
+            for i in j + 1..n {
+                let dot = lower.row(i).slice(s![j..i]).dot(&column.slice(s![j..i]));
+                column[i] = -dot / lower[[i, i]];
+            }
         }
-        inverse.column_mut(column).assign(&solution);
+        Some(Self(columns))
     }
-    Some(inverse)
+
+    fn dot(&self, right: &Array2<f64>) -> Array2<f64> {
+        self.0.dot(&self.0.t().dot(right))
+    }
+
+    fn diagonal(&self) -> Array1<f64> {
+        self.0.rows().into_iter().map(|column| column.dot(&column)).collect()
+    }
 }
 
 #[cfg(test)]
@@ -273,11 +279,16 @@ mod tests {
     #[test]
     fn the_inverse_undoes_the_matrix() {
         let a = array![[4.0, 1.0, 0.5], [1.0, 3.0, 0.2], [0.5, 0.2, 2.0]];
-        let product = a.dot(&invert(&a).unwrap());
-        for ((i, j), v) in product.indexed_iter() {
+        let inverse = Inverse::of(&a).unwrap();
+        let whole = inverse.dot(&Array2::eye(3));
+        for ((i, j), v) in a.dot(&whole).indexed_iter() {
             assert!((v - f64::from(u8::from(i == j))).abs() < 1e-12);
         }
-        assert!(invert(&array![[1.0, 2.0], [2.0, 1.0]]).is_none(), "not positive definite");
+        for (a, b) in inverse.diagonal().iter().zip(whole.diag()) {
+            assert!((a - b).abs() < 1e-12);
+        }
+        let indefinite = array![[1.0, 2.0], [2.0, 1.0]];
+        assert!(Inverse::of(&indefinite).is_none(), "not positive definite");
     }
 
     #[test]
@@ -292,14 +303,14 @@ mod tests {
             let (xs, ys) = (xc.select(Axis(0), rows), yc.select(Axis(0), rows));
             let mut gram = xs.dot(&xs.t());
             gram.diag_mut().mapv_inplace(|v| v + strength);
-            let inverse = invert(&gram).unwrap();
+            let inverse = Inverse::of(&gram).unwrap();
             let dual = inverse.dot(&ys);
-            (xs.t().dot(&dual), dual, inverse)
+            (xs.t().dot(&dual), dual, inverse.diagonal())
         };
         let (_, dual, inverse) = solve(&[0, 1, 2, 3]);
         let (weights, _, _) = solve(&[1, 2, 3]);
         let refit = xc.row(0).dot(&weights);
-        let fast = &yc.row(0) - &dual.row(0).mapv(|v| v / inverse[[0, 0]]);
+        let fast = &yc.row(0) - &dual.row(0).mapv(|v| v / inverse[0]);
         for (a, b) in refit.iter().zip(&fast) {
             assert!((a - b).abs() < 1e-10, "{refit} {fast}");
         }

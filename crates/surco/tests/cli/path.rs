@@ -50,6 +50,23 @@ fn a_few_labels_become_a_task_beside_its_baselines() {
 }
 
 #[test]
+fn fields_teach_as_points_do() {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("task");
+    let text = fs::read_to_string(valley().archive.join("truth/fields.geojson")).unwrap();
+    let mut fields: Value = serde_json::from_str(&text).unwrap();
+    let two = |f: &Value| ["maize", "native forest"].iter().any(|c| f["properties"]["class"] == *c);
+    fields["features"].as_array_mut().unwrap().retain(two);
+    let labels = scratch.path().join("fields.geojson");
+    fs::write(&labels, fields.to_string()).unwrap();
+    let (model, store) = (&valley().model, &valley().store);
+    let args = args!["adapt", "--model", model, "--store", store, "--labels", labels, "--out", out];
+    let adapted = Run::of(surco(args).args(["--seeds=1", "--json"])).json();
+    assert_eq!(adapted["classes"], serde_json::json!(["maize", "native forest"]));
+    assert!(out.join("task.json").is_file());
+}
+
+#[test]
 fn a_task_becomes_a_map_and_the_map_an_area() {
     let mapped = result("map");
     assert_eq!(mapped["cell"], "19HCB/r00c00");

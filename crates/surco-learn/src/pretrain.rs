@@ -390,7 +390,7 @@ mod tests {
         let wrong = DOCUMENTED.replace("mask_share", "mask_shar");
         let error = toml::from_str::<PretrainConfig>(&wrong).unwrap_err().to_string();
         assert!(
-            error.contains("unknown field `mask_shar`") && error.contains("line 11"),
+            error.contains("unknown field `mask_shar`") && error.contains("line 10"),
             "{error}"
         );
     }

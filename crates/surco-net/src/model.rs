@@ -1,6 +1,9 @@
 //! A model as people hand it on: an encoder, what it was trained for, and how to feed it.
 
-use burn::tensor::Device;
+use std::sync::{Mutex, PoisonError};
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use surco_data::{Normalisation, QueryGrid};
 
@@ -45,9 +48,25 @@ pub struct Model {
     pub config: ModelConfig,
 }
 
-/// An encoder with fresh weights, the same for the same seed.
+/// A device has one source of random numbers: whoever draws weights from it draws alone.
+static DRAWING: Mutex<()> = Mutex::new(());
+
+/// An encoder with fresh weights, the same for the same seed, whatever other threads do.
 #[must_use]
 pub fn fresh(size: Size, seed: u64, device: &Device) -> Encoder {
+    let _alone = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
     device.seed(seed);
-    Encoder::new(size, device)
+    let encoder = Encoder::new(size, device);
+    // Parameters are drawn when they are first looked at: look now, while nobody else draws.
+    encoder.visit(&mut Look);
+    encoder
+}
+
+/// Looks at every parameter.
+struct Look;
+
+impl ModuleVisitor for Look {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let _ = param.val();
+    }
 }

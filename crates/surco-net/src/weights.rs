@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 use surco_core::Fault;
 
-use crate::{Encoder, Model, ModelConfig};
+use crate::{Model, ModelConfig, fresh};
 
 /// Version of `config.json`.
 const SCHEMA: u32 = 1;
@@ -122,7 +122,7 @@ pub fn read_model(
     let path = folder.join("model.safetensors");
     let refuse = |reason: String| WeightsError::Weights { path: path.clone(), reason };
     let file = SafeTensors::deserialize(weights).map_err(|e| refuse(e.to_string()))?;
-    let encoder = Encoder::new(config.size, device);
+    let encoder = fresh(config.size, 0, device);
     let mut loader = Loader { file: &file, path: Vec::new(), used: 0, problem: None };
     let encoder = encoder.map(&mut loader);
     if let Some(problem) = loader.problem {
@@ -237,7 +237,7 @@ impl ModuleMapper for Loader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Card, Size, fresh};
+    use crate::{Card, Size};
     use surco_data::{Normalisation, QueryGrid, SpectralBand};
 
     fn model() -> Model {

@@ -14,7 +14,7 @@ fn main() -> Result<(), CollectError> {
     let mut request = CollectRequest::all_of(catalog);
     if let Some(bbox) = rest.get(1) {
         let numbers: Vec<f64> = bbox.split(',').filter_map(|n| n.parse().ok()).collect();
-        request.bbox = numbers.try_into().ok();
+        request.area = numbers.try_into().ok().map(surco_collect::Area::Bbox);
     }
     let plan = plan(&request, &Silent)?;
     println!("{:#?}", plan.figures);

@@ -11,7 +11,7 @@ use crate::fetch::{FetchError, Hub};
 use crate::href::{Base, Href};
 use crate::scene::{Reading, Scene, fault};
 use crate::stac::{Item, Link};
-use crate::{CollectError, CollectRequest};
+use crate::{Area, CollectError, CollectRequest};
 
 /// Items a page is asked to hold.
 const PAGE_ITEMS: u32 = 200;
@@ -26,10 +26,22 @@ pub(crate) async fn scenes(
     hub: &Hub,
     progress: &dyn Progress,
 ) -> Result<Vec<Scene>, CollectError> {
-    let place = Href::of(&request.catalog).map_err(|reason| CollectError::CatalogFile {
-        path: request.catalog.clone().into(),
-        reason,
-    })?;
+    let mut scenes = Vec::new();
+    for catalog in &request.catalogs {
+        scenes.extend(scenes_of(catalog, request, bands, hub, progress).await?);
+    }
+    Ok(scenes)
+}
+
+async fn scenes_of(
+    catalog: &str,
+    request: &CollectRequest,
+    bands: &[usize],
+    hub: &Hub,
+    progress: &dyn Progress,
+) -> Result<Vec<Scene>, CollectError> {
+    let place = Href::of(catalog)
+        .map_err(|reason| CollectError::CatalogFile { path: catalog.into(), reason })?;
     let base = Base::of(&place);
     let catalog = name_of(&place);
     let reading = Reading { bands, base: &base, catalog: &catalog };
@@ -38,7 +50,7 @@ pub(crate) async fn scenes(
         for value in items_of(page) {
             let item = parse_item(value)?;
             // Years outside the season may be recorded otherwise: they need not be readable.
-            if request.season.is_none_or(|season| may_lie_in(&item, season)) {
+            if may_lie_in(&item, request) {
                 scenes.push(reading.scene(item)?);
             }
         }
@@ -76,10 +88,10 @@ async fn search(
     if !collections.is_empty() {
         query.insert("collections".into(), json!(collections));
     }
-    if let Some(bbox) = request.bbox {
+    if let Some(Area::Bbox(bbox)) = request.area {
         query.insert("bbox".into(), json!(bbox));
     }
-    if let Some(season) = request.season {
+    if let [season] = request.seasons[..] {
         let span = format!("{}T00:00:00Z/{}T00:00:00Z", season.from, season.to);
         query.insert("datetime".into(), json!(span));
     }
@@ -232,10 +244,10 @@ fn parse_item(value: Value) -> Result<Item, CollectError> {
     })
 }
 
-fn may_lie_in(item: &Item, season: surco_core::Season) -> bool {
+fn may_lie_in(item: &Item, request: &CollectRequest) -> bool {
     let time = item.properties.datetime.as_ref().or(item.properties.start_datetime.as_ref());
     let day = time.and_then(|t| t.get(..10)).and_then(|d| d.parse().ok());
-    day.is_none_or(|day| season.contains(day))
+    day.is_none_or(|day| request.wants(day))
 }
 
 /// `/search` below a root with or without a slash at its end.

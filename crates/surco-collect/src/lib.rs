@@ -38,5 +38,5 @@ mod witness;
 
 pub use error::{CollectError, GridClash};
 pub use plan::{Plan, PlanFigures, plan, plan_with};
-pub use request::CollectRequest;
+pub use request::{Area, CollectRequest};
 pub use run::{CollectSummary, ListedHole, Patience, RunOptions, Verdicts, run};

@@ -108,9 +108,9 @@ pub(crate) fn build(
     mut scenes: Vec<Scene>,
 ) -> Result<Plan, CollectError> {
     let seen = scenes.len();
-    scenes.retain(|s| request.season.is_none_or(|season| season.contains(s.day)));
+    scenes.retain(|s| request.wants(s.day));
     let in_season = scenes.len();
-    let aoi = request.bbox.map(rectangle);
+    let aoi = bbox_of(request).map(rectangle);
     let inside = |ring: &Vec<Point>| aoi.as_ref().is_none_or(|aoi| meet(ring, aoi));
     scenes.retain(|s| s.outline.is_empty() || s.outline.iter().any(inside));
     let items = scenes.len();
@@ -136,11 +136,18 @@ pub(crate) fn build(
         let why = format!(
             "{in_season} in the season, {items} of them in the area, {clear} of them clear enough"
         );
-        let catalog = request.catalog.clone();
+        let catalog = request.catalogs.join(", ");
         return Err(CollectError::Nothing { catalog, items: seen, why });
     }
     estimate(&mut figures, &scenes, &cells);
     Ok(Plan { figures, bands, scenes, cells })
+}
+
+fn bbox_of(request: &CollectRequest) -> Option<[f64; 4]> {
+    match request.area {
+        Some(crate::Area::Bbox(bbox)) => Some(bbox),
+        _ => None,
+    }
 }
 
 fn cells_of_tile(
@@ -167,8 +174,8 @@ fn cells_of_tile(
     let projection = Projection::from_epsg(grid.georef.epsg).map_err(|e| unusable(&e))?;
     let crs_wkt = wkt(grid.georef.epsg).map_err(|e| unusable(&e))?;
     let whole = Window { row: 0, col: 0, rows: grid.rows, cols: grid.cols };
-    let aoi = request.bbox.map(rectangle);
-    let window = match request.bbox {
+    let aoi = bbox_of(request).map(rectangle);
+    let window = match bbox_of(request) {
         Some(bbox) => match window_of(bbox, &grid, &projection) {
             Some(window) => window,
             None => return Ok(Vec::new()),

@@ -1,24 +1,39 @@
 //! What to collect.
 
+use jiff::Timestamp;
 use surco_core::{S2_BANDS, Season, band_by_name};
+use surco_raster::vector::Polygon;
 
 use crate::CollectError;
+
+/// Where to collect.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Area {
+    /// West, south, east and north in degrees.
+    Bbox([f64; 4]),
+    /// Polygons in degrees.
+    Polygons(Vec<Polygon>),
+}
 
 /// What to collect, from where.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CollectRequest {
-    /// Root URL of a STAC API, or path or URL of a JSON file of items.
-    pub catalog: String,
+    /// Catalogs, the preferred one first: root URLs of STAC APIs, or paths or URLs of files of items.
+    pub catalogs: Vec<String>,
     /// Collections of an API; empty = the Sentinel-2 L2A collection it has, Collection 1 first.
     pub collections: Vec<String>,
-    /// West, south, east and north in degrees; without it, the whole of every tile in the catalog.
-    pub bbox: Option<[f64; 4]>,
-    /// Dates to collect; without it, all.
-    pub season: Option<Season>,
+    /// Where; without it, the whole of every tile in the catalog.
+    pub area: Option<Area>,
+    /// Dates to collect; empty = all.
+    pub seasons: Vec<Season>,
+    /// Only items that their catalog lists since then.
+    pub created_since: Option<Timestamp>,
     /// Bands by name (`B04`) or asset key (`red`); empty = all ten.
     pub bands: Vec<String>,
     /// Scenes with more clouds than this, in percent, are left out.
     pub max_cloud: Option<f64>,
+    /// Keep the pixels of clouds and their shadows, and fetch blocks that show nothing else.
+    pub keep_clouds: bool,
 }
 
 impl CollectRequest {
@@ -26,12 +41,14 @@ impl CollectRequest {
     #[must_use]
     pub fn all_of(catalog: impl Into<String>) -> Self {
         Self {
-            catalog: catalog.into(),
+            catalogs: vec![catalog.into()],
             collections: Vec::new(),
-            bbox: None,
-            season: None,
+            area: None,
+            seasons: Vec::new(),
+            created_since: None,
             bands: Vec::new(),
             max_cloud: None,
+            keep_clouds: false,
         }
     }
 
@@ -54,8 +71,13 @@ impl CollectRequest {
         Ok(indices)
     }
 
+    /// Whether a day lies in one of the seasons.
+    pub(crate) fn wants(&self, day: jiff::civil::Date) -> bool {
+        self.seasons.is_empty() || self.seasons.iter().any(|season| season.contains(day))
+    }
+
     pub(crate) fn check(&self) -> Result<(), CollectError> {
-        if let Some([west, south, east, north]) = self.bbox {
+        if let Some(Area::Bbox([west, south, east, north])) = self.area {
             let sane = (-180.0..=180.0).contains(&west)
                 && (-180.0..=180.0).contains(&east)
                 && (-90.0..=90.0).contains(&south)

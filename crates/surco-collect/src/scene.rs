@@ -37,6 +37,9 @@ pub(crate) struct Scene {
     pub(crate) boa_offset_applied: Option<bool>,
     /// Offset that the catalog declares for the reflectance bands.
     pub(crate) declared_offset: Option<f64>,
+    /// The same acquisition in the other catalogs, the preferred first: read where this one's files
+    /// cannot be.
+    pub(crate) others: Vec<Scene>,
 }
 
 /// The 10 m grid of a scene.
@@ -132,6 +135,7 @@ impl Reading<'_> {
             assets,
             boa_offset_applied: p.boa_offset_applied,
             declared_offset,
+            others: Vec::new(),
             collection: item.collection,
             id: item.id,
         })

@@ -207,22 +207,22 @@ fn filters_choose_scenes_and_cells() {
     let season =
         Season::between("2023-05-03".parse().unwrap(), "2023-05-09".parse().unwrap()).unwrap();
     let mut asked = request(&catalog);
-    (asked.season, asked.max_cloud) = (Some(season), Some(4.0));
+    (asked.seasons, asked.max_cloud) = (vec![season], Some(4.0));
     let plan = plan_with(&asked, PATIENCE, &Silent).unwrap();
     assert_eq!((plan.figures.items, plan.figures.cloudy, plan.figures.scenes), (6, 3, 3));
     let ring = item(0)["geometry"]["coordinates"][0].clone();
     let at = |i: usize, k: usize| ring[i][k].as_f64().unwrap();
     let corner = [at(0, 0) + 0.001, at(0, 1) - 0.002, at(0, 0) + 0.002, at(0, 1) - 0.001];
-    asked.bbox = Some(corner);
+    asked.area = Some(surco_collect::Area::Bbox(corner));
     let plan = plan_with(&asked, PATIENCE, &Silent).unwrap();
     let cells: Vec<String> = plan.cells().map(ToString::to_string).collect();
     assert_eq!(cells, ["19HBA/r00c00"]);
-    asked.bbox = Some([0.0, 0.0, 1.0, 1.0]);
+    asked.area = Some(surco_collect::Area::Bbox([0.0, 0.0, 1.0, 1.0]));
     let error = plan_with(&asked, PATIENCE, &Silent).unwrap_err();
     assert!(matches!(error, CollectError::Nothing { .. }));
-    let error = error.to_string().replace(&asked.catalog, "CATALOG");
+    let error = error.to_string().replace(&asked.catalogs[0], "CATALOG");
     insta::assert_snapshot!(error, @"no scene to collect: 6 items in catalog CATALOG, 6 in the season, 0 of them in the area, 0 of them clear enough; widen what is asked for");
-    asked.bbox = Some([2.0, 0.0, 1.0, 1.0]);
+    asked.area = Some(surco_collect::Area::Bbox([2.0, 0.0, 1.0, 1.0]));
     assert_eq!(plan_with(&asked, PATIENCE, &Silent).unwrap_err().fault(), Kind::Usage);
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use jiff::civil::Date;
-use surco_collect::{CollectRequest, PlanFigures, RunOptions, plan, run as run_plan};
+use surco_collect::{Area, CollectRequest, PlanFigures, RunOptions, plan, run as run_plan};
 use surco_core::Season;
 use surco_store::Store;
 
@@ -22,9 +22,10 @@ use crate::screen::Screen;
 pub(crate) struct Args {
     /// What to do; all of plan, run and report if not given
     verb: Option<Verb>,
-    /// Root URL of a STAC API, or a JSON file of items
+    /// Root URL of a STAC API, or a JSON file of items; several: the first has precedence, the others
+    /// fill its gaps
     #[arg(long, value_name = "URL|FILE")]
-    catalog: Option<String>,
+    catalog: Vec<String>,
     /// Collection of the API
     #[arg(long, value_name = "ID")]
     collection: Vec<String>,
@@ -99,9 +100,10 @@ fn season(args: &Args) -> anyhow::Result<Option<Season>> {
 }
 
 fn collect(args: &Args, screen: &Screen, only_plan: bool) -> anyhow::Result<u64> {
-    let catalog = args.catalog.clone().ok_or_else(|| {
-        Usage("--catalog is needed: the root URL of a STAC API, or a JSON file of items".into())
-    })?;
+    if args.catalog.is_empty() {
+        let text = "--catalog is needed: the root URL of a STAC API, or a JSON file of items";
+        return Err(Usage(text.into()).into());
+    }
     let bbox = match args.bbox.as_deref() {
         Some(&[w, s, e, n]) => Some([w, s, e, n]),
         Some(other) => {
@@ -112,12 +114,13 @@ fn collect(args: &Args, screen: &Screen, only_plan: bool) -> anyhow::Result<u64>
         None => None,
     };
     let request = CollectRequest {
-        catalog,
+        catalogs: args.catalog.clone(),
         collections: args.collection.clone(),
-        bbox,
-        season: season(args)?,
+        area: bbox.map(Area::Bbox),
+        seasons: season(args)?.into_iter().collect(),
         bands: args.bands.clone(),
         max_cloud: args.max_cloud,
+        ..CollectRequest::all_of("")
     };
     let plan = plan(&request, screen).context("cannot plan the collection")?;
     let figures = in_words(&plan.figures);

@@ -14,7 +14,8 @@ use cargo_metadata::{DependencyKind, Metadata};
 const OUTSIDE: [&str; 2] = ["xtask", "surco-verify"];
 
 /// Dependencies that every room may have.
-const EVERYDAY: [&str; 12] = [
+const EVERYDAY: [&str; 13] = [
+    "bytemuck",
     "jiff",
     "libm",
     "ndarray",

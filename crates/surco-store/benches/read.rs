@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use divan::counter::BytesCount;
 use ndarray::{Array3, Array4};
 use surco_core::{CellId, Georef, Window};
-use surco_store::{CellSpec, SceneRecord, SceneSlot, ShardPixels, Store};
+use surco_store::{CellSpec, SceneRecord, SceneSlot, ShardBuffer, ShardPixels, Store};
 
 const DATES: usize = 12;
 const BANDS: usize = 10;
@@ -66,8 +66,9 @@ fn write(store: &Store) {
     let scl = Array3::from_elem((DATES, SIDE, SIDE), 4);
     let slots: Vec<usize> = (0..DATES).collect();
     let (reflectance, scl) = (PIXELS.view(), scl.view());
-    let pixels = ShardPixels { slots: &slots, reflectance, scl, scenes: &scenes };
-    store.write_shard(&id(), 0, &pixels).unwrap();
+    let buffer = &mut ShardBuffer::of(&slots, reflectance, scl);
+    let pixels = ShardPixels { slots: &slots, buffer, scenes: &scenes };
+    store.write_shard(&id(), 0, pixels).unwrap();
 }
 
 #[divan::bench]

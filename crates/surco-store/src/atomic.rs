@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::StoreError;
 
 /// An object in the making: invisible until [`AtomicFile::commit`], gone if dropped before.
+#[derive(Debug)]
 pub(crate) struct AtomicFile {
     part: PathBuf,
     place: PathBuf,

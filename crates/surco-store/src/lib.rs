@@ -19,6 +19,7 @@
 //! the encoded shard. The tests read the result with `zarrs`, which shares no line with it.
 
 mod atomic;
+mod buffer;
 mod error;
 mod manifest;
 mod metadata;
@@ -30,6 +31,7 @@ mod tests;
 mod verify;
 mod write;
 
+pub use buffer::{Plane, ShardBuffer, ShardPlanes};
 pub use error::StoreError;
 pub use manifest::{DateRecord, Hole, ObjectRecord, OffsetRecord, SceneRecord, ShardManifest};
 pub use metadata::{CellSpec, SceneSlot};
@@ -37,4 +39,4 @@ pub use reader::{CellPixels, CellReader};
 pub use shard::{INNER_PX, SHARD_DATES};
 pub use store::{STORE_VERSION, Store};
 pub use verify::{Damage, VerifyReport};
-pub use write::{ShardPixels, Written};
+pub use write::{ShardPixels, StagedShard, Written};

@@ -6,6 +6,7 @@
 //! (offset, length) pairs as little-endian u64, 2⁶⁴−1 for a chunk that is left out, then the index's
 //! crc32c.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -39,7 +40,7 @@ impl Inner {
         Self { down: rows.div_ceil(INNER_PX), across: cols.div_ceil(INNER_PX) }
     }
 
-    fn count(self) -> usize {
+    pub(crate) fn count(self) -> usize {
         self.down * self.across
     }
 
@@ -50,13 +51,12 @@ impl Inner {
 
 /// Encodes a shard into an object in the making, inner chunks in row order.
 ///
-/// `chunk(row, col, buffer)` fills the raw little-endian bytes of one inner chunk and says whether any of
-/// them is not zero. Returns whether anything was written: a shard of zeros needs no object.
-pub(crate) fn encode(
+/// `chunk(number)` gives the raw little-endian bytes of one inner chunk. Returns whether anything was
+/// written: a shard of zeros needs no object.
+pub(crate) fn encode<'a>(
     file: &mut AtomicFile,
     inner: Inner,
-    chunk_bytes: usize,
-    chunk: impl Fn(usize, usize, &mut [u8]) -> Result<bool, StoreError> + Sync,
+    chunk: impl Fn(usize) -> Result<Cow<'a, [u8]>, StoreError> + Sync,
 ) -> Result<bool, StoreError> {
     let places: Vec<usize> = (0..inner.count()).collect();
     let mut index = Vec::with_capacity(inner.index_bytes());
@@ -65,16 +65,17 @@ pub(crate) fn encode(
         let encoded: Vec<Option<Vec<u8>>> = batch
             .par_iter()
             .map_init(
-                || (vec![0_u8; chunk_bytes], zstd::bulk::Compressor::new(ZSTD_LEVEL)),
-                |(raw, zstd), place| {
-                    if !chunk(place / inner.across, place % inner.across, raw)? {
+                || zstd::bulk::Compressor::new(ZSTD_LEVEL),
+                |zstd, &place| {
+                    let raw = chunk(place)?;
+                    if raw.iter().all(|&b| b == 0) {
                         return Ok(None);
                     }
                     let failed = |e: &std::io::Error| std::io::Error::other(e.to_string());
                     let mut bytes = zstd
                         .as_mut()
                         .map_err(|e| failed(e))
-                        .and_then(|z| z.compress(raw))
+                        .and_then(|z| z.compress(&raw))
                         .map_err(|e| StoreError::io("compress", Path::new("an inner chunk"), e))?;
                     bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
                     Ok(Some(bytes))

@@ -11,7 +11,7 @@ use surco_core::{CellId, Georef, Silent, Window};
 use zarrs::array::Array;
 use zarrs::filesystem::FilesystemStore;
 
-use crate::{CellSpec, SceneRecord, SceneSlot, ShardPixels, Store, StoreError};
+use crate::{CellSpec, SceneRecord, SceneSlot, ShardBuffer, ShardPixels, Store, StoreError};
 
 const BANDS: usize = 2;
 
@@ -79,13 +79,10 @@ impl Field {
         let start = shard * 12 + slots[0];
         let range = start..start + slots.len();
         let scenes: Vec<_> = self.spec.scenes[range.clone()].iter().map(record).collect();
-        let pixels = ShardPixels {
-            slots,
-            reflectance: self.reflectance.slice(s![range.clone(), .., .., ..]),
-            scl: self.scl.slice(s![range, .., ..]),
-            scenes: &scenes,
-        };
-        store.write_shard(&id(), shard, &pixels).map(|_| ())
+        let reflectance = self.reflectance.slice(s![range.clone(), .., .., ..]);
+        let scl = self.scl.slice(s![range, .., ..]);
+        let buffer = &mut ShardBuffer::of(slots, reflectance, scl);
+        store.write_shard(&id(), shard, ShardPixels { slots, buffer, scenes: &scenes }).map(|_| ())
     }
 
     fn write_all(&self, store: &Store) {
@@ -212,7 +209,8 @@ fn an_earlier_season_appended_later_is_read_in_order_of_time() {
         let scenes: Vec<_> = field.spec.scenes[range.clone()].iter().map(record).collect();
         let reflectance = field.reflectance.slice(s![range.clone(), .., .., ..]);
         let scl = field.scl.slice(s![range, .., ..]);
-        store.write_shard(&id(), shard, &ShardPixels { slots, reflectance, scl, scenes: &scenes })
+        let buffer = &mut ShardBuffer::of(slots, reflectance, scl);
+        store.write_shard(&id(), shard, ShardPixels { slots, buffer, scenes: &scenes })
     };
     write(0, &[0, 1, 2, 3, 4, 5, 6, 7], 12).unwrap();
     write(0, &[8, 9, 10, 11], 0).unwrap();

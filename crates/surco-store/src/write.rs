@@ -1,33 +1,27 @@
 //! Writing a shard: pixels first, manifest last.
 
+use std::borrow::Cow;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use ndarray::{ArrayView3, ArrayView4, Axis};
 use surco_core::CellId;
 
 use crate::atomic::{AtomicFile, remove_object, write_object};
 use crate::manifest::{DateRecord, MANIFEST_SCHEMA};
 use crate::metadata::CellMeta;
 use crate::shard::{DecodeError, Decoder, INNER_PX, Inner, SHARD_DATES, ShardIndex, encode};
-use crate::{ObjectRecord, SceneRecord, ShardManifest, Store, StoreError};
+use crate::{ObjectRecord, SceneRecord, ShardBuffer, ShardManifest, Store, StoreError};
 
 /// Dates of one shard, ready to be written.
 ///
-/// | | shape | type |
-/// |---|---|---|
-/// | `slots` | `[date]` | place in the shard, 0 to 11, rising |
-/// | `reflectance` | `[date, band, y, x]` | u16, 0 = no data |
-/// | `scl` | `[date, y, x]` | u8, 0 = no data |
-/// | `scenes` | `[date]` | |
-#[derive(Clone, Debug)]
+/// Values are 16-bit numbers and quality is a byte, both 0 where there is no data.
+#[derive(Debug)]
 pub struct ShardPixels<'a> {
-    /// Where in the shard each date goes.
+    /// Where in the shard the dates lie, 0 to 11, rising; the buffer holds nothing elsewhere.
     pub slots: &'a [usize],
-    /// Harmonised digital numbers.
-    pub reflectance: ArrayView4<'a, u16>,
-    /// Scene classification.
-    pub scl: ArrayView3<'a, u8>,
+    /// The pixels of these slots.
+    pub buffer: &'a mut ShardBuffer,
     /// Provenance and holes of each date.
     pub scenes: &'a [SceneRecord],
 }
@@ -37,6 +31,51 @@ pub struct ShardPixels<'a> {
 pub struct Written {
     /// Bytes of the objects written, the manifest not counted.
     pub bytes: u64,
+}
+
+/// A shard that is encoded but not yet synced, and invisible until [`StagedShard::commit`].
+#[must_use]
+#[derive(Debug)]
+pub struct StagedShard {
+    parts: Vec<Part>,
+    dates: Vec<DateRecord>,
+    manifest: PathBuf,
+}
+
+impl StagedShard {
+    /// Syncs the shard's objects, puts them in their places, and the manifest last.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] or [`StoreError::Io`] if the disk refuses.
+    pub fn commit(self) -> Result<Written, StoreError> {
+        let (mut objects, mut written) = (Vec::new(), Written::default());
+        let mut ready = Vec::new();
+        for part in self.parts {
+            ready.push(match part.file {
+                Some(mut file) => {
+                    let sealed = file.seal()?;
+                    written.bytes += sealed.bytes;
+                    let (bytes, sha256) = (sealed.bytes, sealed.sha256);
+                    objects.push(ObjectRecord { key: part.key, bytes, sha256 });
+                    (part.place, Some(file))
+                }
+                None => (part.place, None),
+            });
+        }
+        for (place, file) in ready {
+            match file {
+                Some(file) => file.commit()?,
+                None => remove_object(&place)?,
+            }
+        }
+        let manifest = ShardManifest { schema: MANIFEST_SCHEMA, objects, dates: self.dates };
+        let mut bytes = serde_json::to_vec_pretty(&manifest).map_err(|e| {
+            StoreError::Metadata { path: self.manifest.clone(), reason: e.to_string() }
+        })?;
+        bytes.push(b'\n');
+        write_object(&self.manifest, &bytes)?;
+        Ok(written)
+    }
 }
 
 impl Store {
@@ -52,41 +91,40 @@ impl Store {
         &self,
         cell: &CellId,
         shard: usize,
-        pixels: &ShardPixels<'_>,
+        pixels: ShardPixels<'_>,
     ) -> Result<Written, StoreError> {
+        self.stage_shard(cell, shard, pixels)?.commit()
+    }
+
+    /// The first half of [`Store::write_shard`]: encodes, so that the buffer is free again while the disk
+    /// syncs.
+    ///
+    /// # Errors
+    /// As [`Store::write_shard`].
+    pub fn stage_shard(
+        &self,
+        cell: &CellId,
+        shard: usize,
+        pixels: ShardPixels<'_>,
+    ) -> Result<StagedShard, StoreError> {
         let meta = self.meta(cell)?;
-        check(cell, shard, &meta, pixels)?;
+        check(cell, shard, &meta, &pixels)?;
         let mut dates = self.kept(cell, shard, &meta, pixels.slots)?;
         let kept: Vec<usize> = dates.iter().map(|d| d.slot).collect();
         let given = pixels.slots.iter().zip(pixels.scenes);
         dates.extend(given.map(|(&slot, scene)| DateRecord { slot, scene: scene.clone() }));
         dates.sort_by_key(|d| d.slot);
-
+        pixels.buffer.settle();
+        let buffer = &*pixels.buffer;
         let job = Job { store: self, cell, shard, meta: &meta, kept: &kept, slots: pixels.slots };
-        let scl = pixels.scl.insert_axis(Axis(1));
-        let parts = [
-            job.part("reflectance", format!("reflectance/c/{shard}/0/0/0"), pixels.reflectance)?,
-            job.part("scl", format!("scl/c/{shard}/0/0"), scl)?,
+        let bands = meta.bands.len();
+        let parts = vec![
+            job.part("reflectance", format!("reflectance/c/{shard}/0/0/0"), bands * 2, |chunk| {
+                bytemuck::cast_slice(buffer.value_chunk(chunk))
+            })?,
+            job.part("scl", format!("scl/c/{shard}/0/0"), 1, |chunk| buffer.quality_chunk(chunk))?,
         ];
-        let mut objects = Vec::new();
-        let mut written = Written::default();
-        for part in parts {
-            match part.object {
-                Some((file, record)) => {
-                    file.commit()?;
-                    written.bytes += record.bytes;
-                    objects.push(record);
-                }
-                None => remove_object(&part.place)?,
-            }
-        }
-        let manifest = ShardManifest { schema: MANIFEST_SCHEMA, objects, dates };
-        let place = self.manifest_path(cell, shard);
-        let mut bytes = serde_json::to_vec_pretty(&manifest)
-            .map_err(|e| StoreError::Metadata { path: place.clone(), reason: e.to_string() })?;
-        bytes.push(b'\n');
-        write_object(&place, &bytes)?;
-        Ok(written)
+        Ok(StagedShard { parts, dates, manifest: self.manifest_path(cell, shard) })
     }
 
     /// The dates of a shard that stay: done, still planned, and not written anew.
@@ -117,18 +155,9 @@ fn check(
     let wrong = |what, expected: String, found: String| {
         Err(StoreError::Shape { cell: cell.clone(), shard, what, expected, found })
     };
-    let dates = pixels.slots.len();
-    let want = [dates, meta.bands.len(), meta.rows, meta.cols];
-    if pixels.reflectance.shape() != want {
-        return wrong(
-            "reflectance",
-            format!("{want:?}"),
-            format!("{:?}", pixels.reflectance.shape()),
-        );
-    }
-    let want = [dates, meta.rows, meta.cols];
-    if pixels.scl.shape() != want {
-        return wrong("scl", format!("{want:?}"), format!("{:?}", pixels.scl.shape()));
+    let want = (meta.bands.len(), meta.rows, meta.cols);
+    if pixels.buffer.shape() != want {
+        return wrong("pixels", format!("{want:?}"), format!("{:?}", pixels.buffer.shape()));
     }
     let rising = pixels.slots.windows(2).all(|p| p[0] < p[1])
         && pixels.slots.last().is_none_or(|&last| last < SHARD_DATES);
@@ -142,10 +171,12 @@ fn check(
     Ok(())
 }
 
-/// One array of the shard, encoded and synced but not yet visible.
+/// One array of the shard, encoded but not yet visible; no file if it is all zero.
+#[derive(Debug)]
 struct Part {
+    key: String,
     place: PathBuf,
-    object: Option<(AtomicFile, ObjectRecord)>,
+    file: Option<AtomicFile>,
 }
 
 struct Job<'a> {
@@ -158,48 +189,36 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn part<T: Pixel>(
+    /// Encodes one array; `pixel_bytes` is a pixel's share of all bands of a date.
+    fn part<'b>(
         &self,
         array: &'static str,
         key: String,
-        pixels: ArrayView4<'_, T>,
+        pixel_bytes: usize,
+        chunk: impl Fn(usize) -> &'b [u8] + Sync,
     ) -> Result<Part, StoreError> {
         let place = self.store.cell_dir(self.cell).join(&key);
         let inner = Inner::of(self.meta.rows, self.meta.cols);
-        let plane_bytes = INNER_PX * INNER_PX * T::BYTES;
-        let date_bytes = pixels.shape()[1] * plane_bytes;
+        let date_bytes = INNER_PX * INNER_PX * pixel_bytes;
         let old = self.old(array, &place, inner)?;
+        let dates = |slots: &[usize]| -> Vec<Range<usize>> {
+            slots.iter().map(|slot| slot * date_bytes..(slot + 1) * date_bytes).collect()
+        };
+        let (given, kept) = (dates(self.slots), dates(self.kept));
         let mut file = AtomicFile::create(&place)?;
-        let any = encode(&mut file, inner, SHARD_DATES * date_bytes, |row, col, raw| {
-            raw.fill(0);
-            if let Some((path, index)) = &old {
-                let slots = self.kept.iter().map(|slot| slot * date_bytes);
-                keep(path, index, (row, col), slots.map(|at| at..at + date_bytes), raw)
-                    .map_err(|e| self.damaged(array, &e))?;
-            }
-            for (&slot, date) in self.slots.iter().zip(pixels.outer_iter()) {
-                for (band, plane) in date.outer_iter().enumerate() {
-                    let rows = (row * INNER_PX)..((row + 1) * INNER_PX).min(self.meta.rows);
-                    let cols = (col * INNER_PX)..((col + 1) * INNER_PX).min(self.meta.cols);
-                    let at = slot * date_bytes + band * plane_bytes;
-                    for (line, y) in rows.enumerate() {
-                        let start = at + line * INNER_PX * T::BYTES;
-                        let target =
-                            raw[start..start + cols.len() * T::BYTES].chunks_exact_mut(T::BYTES);
-                        let source = plane.row(y);
-                        let source = source.slice(ndarray::s![cols.clone()]);
-                        target.zip(source).for_each(|(to, &value)| value.put(to));
-                    }
-                }
-            }
-            Ok(raw.iter().any(|&b| b != 0))
+        let any = encode(&mut file, inner, |number| {
+            let new = chunk(number);
+            let Some((path, index)) = &old else {
+                return Ok(Cow::Borrowed(new));
+            };
+            let mut raw = vec![0; new.len()];
+            let at = (number / inner.across, number % inner.across);
+            keep(path, index, at, kept.iter().cloned(), &mut raw)
+                .map_err(|e| self.damaged(array, &e))?;
+            given.iter().for_each(|r| raw[r.clone()].copy_from_slice(&new[r.clone()]));
+            Ok(Cow::Owned(raw))
         })?;
-        if !any {
-            return Ok(Part { place, object: None });
-        }
-        let sealed = file.seal()?;
-        let record = ObjectRecord { key, bytes: sealed.bytes, sha256: sealed.sha256 };
-        Ok(Part { place, object: Some((file, record)) })
+        Ok(Part { key, place, file: any.then_some(file) })
     }
 
     /// The object that holds the dates to keep, if there are any and it is not all zero.
@@ -251,17 +270,11 @@ fn keep(
 /// A pixel that an array holds.
 pub(crate) trait Pixel: Copy + Sync + Send {
     const BYTES: usize;
-    fn put(self, to: &mut [u8]);
     fn take(from: &[u8]) -> Self;
 }
 
 impl Pixel for u16 {
     const BYTES: usize = 2;
-
-    #[inline]
-    fn put(self, to: &mut [u8]) {
-        to.copy_from_slice(&self.to_le_bytes());
-    }
 
     #[inline]
     fn take(from: &[u8]) -> Self {
@@ -273,12 +286,10 @@ impl Pixel for u8 {
     const BYTES: usize = 1;
 
     #[inline]
-    fn put(self, to: &mut [u8]) {
-        to[0] = self;
-    }
-
-    #[inline]
     fn take(from: &[u8]) -> Self {
         from[0]
     }
 }
+
+#[cfg(target_endian = "big")]
+compile_error!("the shard buffer is written as it lies in memory, which must be little-endian");

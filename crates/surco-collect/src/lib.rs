@@ -10,11 +10,11 @@
 //! | `stac`, `catalog`, `href`, `scene`, `dedup` | from a catalog's items to scenes |
 //! | `plan`, `geometry` | from scenes to cells |
 //! | `fetch`, `opened`, `fetching` | byte ranges, retries, headers that shards share |
-//! | `blocks`, `planes`, `parked`, `witness`, `offset` | from blocks to the planes of a shard |
+//! | `prepare`, `mask`, `witness`, `offset` | which pixels are wanted, and whether they carry an offset |
+//! | `blocks`, `piece`, `parked` | from blocks to the planes of a shard |
 //! | `shard`, `run` | one shard, all shards |
 //!
-//! Absent on purpose: choosing splits, masking clouds (the store keeps the SCL), resampling other than
-//! doubling 20 m pixels.
+//! Absent on purpose: choosing splits, resampling other than doubling 20 m pixels.
 
 mod blocks;
 mod catalog;
@@ -24,11 +24,13 @@ mod fetch;
 mod fetching;
 mod geometry;
 mod href;
+mod mask;
 mod offset;
 mod opened;
 mod parked;
+mod piece;
 mod plan;
-mod planes;
+mod prepare;
 mod request;
 mod run;
 mod scene;

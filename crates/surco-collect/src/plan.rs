@@ -29,6 +29,7 @@ pub struct Plan {
     /// What it comes to.
     pub figures: PlanFigures,
     pub(crate) bands: Vec<usize>,
+    pub(crate) keep_clouds: bool,
     pub(crate) scenes: Vec<Scene>,
     pub(crate) cells: Vec<CellPlan>,
 }
@@ -70,6 +71,14 @@ pub(crate) struct CellPlan {
 }
 
 impl Plan {
+    /// What a layer is called in manifests.
+    pub(crate) fn layer_name(&self, layer: Layer) -> String {
+        match layer {
+            Layer::Band(axis) => S2_BANDS[self.bands[axis]].name.into(),
+            Layer::Scl => "SCL".into(),
+        }
+    }
+
     /// The planned cells.
     pub fn cells(&self) -> impl Iterator<Item = &CellId> {
         self.cells.iter().map(|cell| &cell.id)
@@ -140,7 +149,7 @@ pub(crate) fn build(
         return Err(CollectError::Nothing { catalog, items: seen, why });
     }
     estimate(&mut figures, &scenes, &cells);
-    Ok(Plan { figures, bands, scenes, cells })
+    Ok(Plan { figures, bands, keep_clouds: request.keep_clouds, scenes, cells })
 }
 
 fn bbox_of(request: &CollectRequest) -> Option<[f64; 4]> {

@@ -47,6 +47,7 @@ fn write(store: &Store) {
         collection: None,
         offset: None,
         holes: Vec::new(),
+        elsewhere: Vec::new(),
     };
     let scenes: Vec<SceneRecord> = (0..DATES).map(scene).collect();
     let slot = |(i, scene): (usize, &SceneRecord)| SceneSlot {

@@ -66,6 +66,7 @@ fn record(slot: &SceneSlot) -> SceneRecord {
         collection: None,
         offset: None,
         holes: Vec::new(),
+        elsewhere: Vec::new(),
     }
 }
 

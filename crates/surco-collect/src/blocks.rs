@@ -277,10 +277,10 @@ impl Laying<'_, '_> {
         }
         let layers: Vec<Layer> =
             asset.layers.iter().filter(|l| bands.contains(&l.1)).map(|l| l.0).collect();
-        let names = &self.fetching.plan.cells[self.cell].spec.bands;
+        let names = self.fetching.plan.band_names();
         let hole = Hole {
             asset: Some(asset.key.clone()),
-            bands: layers.iter().map(|layer| layer_name(*layer, names)).collect(),
+            bands: layers.iter().map(|layer| layer_name(*layer, &names)).collect(),
             block: place,
             reason,
             pixels: (pixels * layers.len()) as u64,

@@ -8,7 +8,7 @@
 //! | module | does |
 //! |---|---|
 //! | `stac`, `catalog`, `href`, `scene`, `dedup` | from a catalog's items to scenes |
-//! | `plan`, `geometry` | from scenes to cells |
+//! | `plan`, `geometry`, `owner` | from scenes to cells, each pixel in one tile |
 //! | `fetch`, `opened`, `fetching` | byte ranges, retries, headers that shards share |
 //! | `blocks`, `planes`, `parked`, `witness`, `offset` | from blocks to the planes of a shard |
 //! | `shard`, `run` | one shard, all shards |
@@ -26,6 +26,7 @@ mod geometry;
 mod href;
 mod offset;
 mod opened;
+mod owner;
 mod parked;
 mod plan;
 mod planes;
@@ -37,6 +38,6 @@ mod stac;
 mod witness;
 
 pub use error::{CollectError, GridClash};
-pub use plan::{Plan, PlanFigures, plan, plan_with};
-pub use request::{Area, CollectRequest};
+pub use plan::{Plan, PlanFigures, plan, plan_items, plan_with};
+pub use request::{Area, CollectRequest, Places};
 pub use run::{CollectSummary, ListedHole, Patience, RunOptions, Verdicts, run};

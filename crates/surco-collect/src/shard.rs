@@ -77,13 +77,16 @@ pub(crate) fn collect(
                 scl.index_axis_mut(Axis(0), i).fill(0);
                 missing = vec![Hole {
                     asset: None,
-                    bands: cell.spec.bands.clone(),
+                    bands: plan.band_names(),
                     block: None,
                     reason: "offset_contradiction".into(),
                     pixels: (rows * cols * plan.bands.len()) as u64,
                 }];
             }
         }
+        let mut date = reflectance.index_axis_mut(Axis(0), i);
+        date.outer_iter_mut().for_each(|plane| cell.kept.clear(plane));
+        cell.kept.clear(scl.index_axis_mut(Axis(0), i));
         records.push(record(plan, cell, scene, offset, missing));
     }
     let slots: Vec<usize> = work.dates.iter().map(|d| d.slot).collect();
@@ -169,7 +172,7 @@ fn ask_overviews(
 /// bytes lie: the same scene from another mirror or port is the same scene.
 pub(crate) fn inputs_hash(plan: &Plan, cell: &CellPlan, scene: &Scene) -> String {
     let assets: Vec<_> = scene.assets.iter().map(|a| (&a.key, &a.checksum, a.factor)).collect();
-    let inputs = format!(
+    let mut inputs = format!(
         "{INPUTS_VERSION} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {assets:?} {:?} {:?}",
         scene.id,
         scene.collection,
@@ -181,5 +184,6 @@ pub(crate) fn inputs_hash(plan: &Plan, cell: &CellPlan, scene: &Scene) -> String
         plan.bands,
         cell.window,
     );
+    inputs.push_str(&cell.kept.key());
     Sha256::digest(inputs.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -44,7 +44,7 @@ const HEAVY: [(&str, &[&str]); 22] = [
     ("indicatif", &["surco"]),
     ("libdeflater", &["surco-raster"]),
     ("minijinja", &["surco-eval"]),
-    ("parquet", &["surco-data"]),
+    ("parquet", &["surco-collect", "surco-data"]),
     ("png", &["surco-eval"]),
     ("proj4rs", &["surco-raster"]),
     ("reqwest", &["surco-collect"]),

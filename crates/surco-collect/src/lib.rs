@@ -8,7 +8,7 @@
 //! | module | does |
 //! |---|---|
 //! | `stac`, `catalog`, `href`, `scene`, `dedup` | from a catalog's items to scenes |
-//! | `plan`, `geometry` | from scenes to cells |
+//! | `plan`, `geometry`, `owner` | from scenes to cells, each pixel in one tile |
 //! | `fetch`, `opened`, `fetching` | byte ranges, retries, headers that shards share |
 //! | `prepare`, `mask`, `witness`, `offset` | which pixels are wanted, and whether they carry an offset |
 //! | `blocks`, `piece`, `parked` | from blocks to the planes of a shard |
@@ -27,6 +27,7 @@ mod href;
 mod mask;
 mod offset;
 mod opened;
+mod owner;
 mod parked;
 mod piece;
 mod plan;
@@ -39,6 +40,6 @@ mod stac;
 mod witness;
 
 pub use error::{CollectError, GridClash};
-pub use plan::{Plan, PlanFigures, plan, plan_with};
-pub use request::{Area, CollectRequest};
+pub use plan::{Plan, PlanFigures, plan, plan_items, plan_with};
+pub use request::{Area, CollectRequest, Places};
 pub use run::{CollectSummary, ListedHole, Patience, RunOptions, Verdicts, run};

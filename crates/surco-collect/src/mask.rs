@@ -1,7 +1,10 @@
 //! Which pixels of a cell are wanted on a date.
 
+use ndarray::ArrayViewMut2;
 use surco_core::Window;
 use surco_store::INNER_PX;
+
+use crate::owner::Owned;
 
 /// Which pixels of a cell are wanted: 255 or 0 a pixel, and whether any is in each inner chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,16 +28,14 @@ impl Mask {
         Self { wanted: vec![0; rows * cols], tiles: vec![false; all.tiles.len()], ..all }
     }
 
-    /// Keeps only pixels, by row and column, that a rule wants too.
-    pub(crate) fn keep(&mut self, rule: impl Fn(usize, usize) -> bool) {
-        for (row, line) in self.wanted.chunks_exact_mut(self.cols).enumerate() {
-            for (col, wanted) in line.iter_mut().enumerate().filter(|(_, w)| **w != 0) {
-                if !rule(row, col) {
-                    *wanted = 0;
-                }
-            }
+    /// The pixels that are meant.
+    pub(crate) fn of(owned: &Owned, rows: usize, cols: usize) -> Self {
+        let mut mask = Self::all(rows, cols);
+        if let Ok(view) = ArrayViewMut2::from_shape((rows, cols), &mut mask.wanted[..]) {
+            owned.clear(view);
         }
-        self.look();
+        mask.look();
+        mask
     }
 
     /// Wants the pixels of a window that a rule wants, row by row: `rule(row, column, wanted)` sets 0 or 255.
@@ -84,8 +85,8 @@ mod tests {
 
     #[test]
     fn only_chunks_with_wanted_pixels_are_met() {
-        let mut mask = Mask::all(100, 200);
-        mask.keep(|row, col| row == 99 && col == 130);
+        let one: Vec<bool> = (0..100 * 200).map(|i| i == 99 * 200 + 130).collect();
+        let mut mask = Mask::of(&Owned::of(&one, 200), 100, 200);
         let window = |row, col| Window { row, col, rows: 10, cols: 10 };
         assert!(mask.any() && mask.meets(&window(70, 128)) && !mask.meets(&window(95, 195)));
         assert!(!mask.meets(&window(0, 0)) && !mask.meets(&window(50, 130)));

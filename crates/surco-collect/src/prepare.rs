@@ -22,6 +22,8 @@ use crate::witness;
 
 /// Dates of a shard whose bands can be laid.
 pub(crate) struct Ready {
+    /// Pixels that the cell stores of any date.
+    pub(crate) kept: Mask,
     pub(crate) dates: Vec<ReadyDate>,
 }
 
@@ -39,7 +41,7 @@ pub(crate) struct ReadyDate {
 /// Reads the quality layer of a shard and judges the offsets of the dates that show something.
 pub(crate) fn prepare(fetching: &Fetching<'_>, work: &Work) -> Result<Ready, CollectError> {
     let cell = &fetching.plan.cells[work.cell];
-    let owned = Mask::all(cell.window.rows, cell.window.cols);
+    let kept = Mask::of(&cell.kept, cell.window.rows, cell.window.cols);
     let wants = wants_of(fetching, work.dates.iter().map(|d| d.scene), |l| l == Layer::Scl);
     let came: Vec<Mutex<Vec<(Piece, usize)>>> =
         work.dates.iter().map(|_| Mutex::default()).collect();
@@ -49,7 +51,7 @@ pub(crate) fn prepare(fetching: &Fetching<'_>, work: &Work) -> Result<Ready, Col
         lock(&came[came_here.want.date]).extend(part);
         Ok(())
     };
-    let needs = |_: &Want, place: &surco_core::Window| owned.meets(place);
+    let needs = |_: &Want, place: &surco_core::Window| kept.meets(place);
     let holes = fetching.blocks(work.cell, &wants, &Use { take: &take, needs: &needs })?;
     let mut dates = Vec::new();
     for (i, (date, quality)) in work.dates.iter().zip(came).enumerate() {
@@ -57,17 +59,17 @@ pub(crate) fn prepare(fetching: &Fetching<'_>, work: &Work) -> Result<Ready, Col
         let mut missing: Vec<Hole> =
             holes.iter().filter(|h| h.0 == i).map(|h| h.1.clone()).collect();
         let mask = if fetching.plan.keep_clouds {
-            owned.clone()
+            kept.clone()
         } else {
             missing.iter_mut().for_each(|hole| fetching.blind(hole));
-            clear(&owned, &quality, &cell.window)
+            clear(&kept, &quality, &cell.window)
         };
         dates.push(ReadyDate { date: *date, mask, quality, holes: missing });
     }
     let clear: Vec<usize> =
         dates.iter().filter(|d| d.mask.any()).map(|d| d.date.scene).collect();
     fetching.ask_overviews(&clear)?;
-    Ok(Ready { dates })
+    Ok(Ready { kept, dates })
 }
 
 /// The files that hold these layers of scenes.
@@ -89,12 +91,12 @@ pub(crate) fn wants_of(
 }
 
 /// The pixels that show the ground.
-fn clear(owned: &Mask, quality: &[(Piece, usize)], cell: &surco_core::Window) -> Mask {
+fn clear(kept: &Mask, quality: &[(Piece, usize)], cell: &surco_core::Window) -> Mask {
     let (rows, cols) = (cell.rows, cell.cols);
     let mut mask = Mask::none(rows, cols);
     for (piece, factor) in quality {
         let lie = Lie { cell, factor: *factor, band: piece.bands().start };
-        piece.lay_mask(lie, Scl::is_clear, owned, &mut mask);
+        piece.lay_mask(lie, Scl::is_clear, kept, &mut mask);
     }
     mask.look();
     mask

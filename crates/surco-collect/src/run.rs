@@ -270,7 +270,7 @@ fn select(
         }
         let mut axes = Vec::new();
         for &cell in &cells {
-            axes.push(store.axis(&plan.cells[cell].id, &plan.cells[cell].spec)?);
+            axes.push(store.axis(&plan.cells[cell].id, &plan.spec(cell))?);
         }
         let shards = axes.iter().map(|a| a.len().div_ceil(SHARD_DATES)).max().unwrap_or(0);
         let mut ours = vec![false; cells.len()];
@@ -294,7 +294,7 @@ fn select(
             unit += 1;
         }
         for (&cell, _) in cells.iter().zip(&ours).filter(|(_, ours)| **ours) {
-            store.plan_cell(&plan.cells[cell].id, &plan.cells[cell].spec)?;
+            store.plan_cell(&plan.cells[cell].id, &plan.spec(cell))?;
         }
     }
     Ok(works)
@@ -302,9 +302,9 @@ fn select(
 
 fn work_of(plan: &Plan, cell: usize, shard: usize, axis: &[SceneSlot]) -> Work {
     let slots = axis.iter().skip(shard * SHARD_DATES).take(SHARD_DATES).enumerate();
-    let planned = &plan.cells[cell].scenes;
+    let planned = plan.scenes_by_key(cell);
     let dates =
-        slots.filter_map(|(slot, s)| planned.get(&s.key).map(|&scene| Date { slot, scene }));
+        slots.filter_map(|(slot, s)| planned.get(&*s.key).map(|&scene| Date { slot, scene }));
     Work { cell, shard, dates: dates.collect() }
 }
 

@@ -76,13 +76,11 @@ pub(crate) fn lay(
 
 impl Table<'_> {
     fn lay_quality(&self, date: &ReadyDate) {
-        let (rows, cols) = (self.cell.window.rows, self.cell.window.cols);
-        let owned = crate::mask::Mask::all(rows, cols);
         let mut plane = self.planes.quality(date.date.slot);
         for (piece, factor) in &date.quality {
             let band = piece.bands().start;
             let lie = Lie { cell: &self.cell.window, factor: *factor, band };
-            piece.lay_classes(lie, &owned, &mut plane);
+            piece.lay_classes(lie, &self.ready.kept, &mut plane);
         }
     }
 
@@ -198,7 +196,7 @@ fn record(
 /// bytes lie: the same scene from another mirror or port is the same scene.
 pub(crate) fn inputs_hash(plan: &Plan, cell: &CellPlan, scene: &Scene) -> String {
     let assets: Vec<_> = scene.assets.iter().map(|a| (&a.key, &a.checksum, a.factor)).collect();
-    let inputs = format!(
+    let mut inputs = format!(
         "{INPUTS_VERSION} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {assets:?} {:?} {:?} {:?}",
         scene.id,
         scene.collection,
@@ -211,5 +209,6 @@ pub(crate) fn inputs_hash(plan: &Plan, cell: &CellPlan, scene: &Scene) -> String
         cell.window,
         plan.keep_clouds,
     );
+    inputs.push_str(&cell.kept.key());
     Sha256::digest(inputs.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

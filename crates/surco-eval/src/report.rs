@@ -11,7 +11,6 @@ mod input;
 mod section;
 mod words;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use surco_core::Fault;

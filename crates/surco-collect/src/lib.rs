@@ -29,10 +29,12 @@ mod opened;
 mod parked;
 mod plan;
 mod planes;
+mod pool;
 mod request;
 mod run;
 mod scene;
 mod shard;
+mod signing;
 mod stac;
 mod witness;
 

@@ -1,6 +1,7 @@
 //! What a request comes to: scenes, cells and shards, and what they will cost.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use surco_core::{CellId, Georef, Progress, S2_BANDS, Window, cells_of};
 use surco_raster::projection::{Projection, wkt};
@@ -28,6 +29,8 @@ const EDGE_POINTS: usize = 16;
 pub struct Plan {
     /// What it comes to.
     pub figures: PlanFigures,
+    /// Why items of services could not be used, the first hundred in words.
+    pub unreadable: Vec<String>,
     pub(crate) bands: Vec<usize>,
     pub(crate) scenes: Vec<Scene>,
     pub(crate) cells: Vec<CellPlan>,
@@ -40,6 +43,8 @@ pub struct PlanFigures {
     pub items: u64,
     /// Items dropped as older processings or duplicates.
     pub duplicates: u64,
+    /// Items of services that could not be used, for want of an asset or a field.
+    pub unreadable: u64,
     /// Items left out for their clouds.
     pub cloudy: u64,
     /// Scenes to collect.
@@ -96,9 +101,12 @@ pub fn plan_with(
 ) -> Result<Plan, CollectError> {
     request.check()?;
     let bands = request.band_indices()?;
-    let hub = Hub::new(patience)?;
-    let scenes = runtime()?.block_on(catalog::scenes(request, &bands, &hub, progress))?;
-    build(request, bands, scenes)
+    let hub = Arc::new(Hub::new(patience)?);
+    let found = runtime()?.block_on(catalog::scenes(request, &bands, &hub, progress))?;
+    let mut plan = build(request, bands, found.scenes)?;
+    plan.figures.unreadable = found.left_out;
+    plan.unreadable = found.unreadable;
+    Ok(plan)
 }
 
 /// The plan of scenes that a catalog gave.
@@ -140,7 +148,7 @@ pub(crate) fn build(
         return Err(CollectError::Nothing { catalog, items: seen, why });
     }
     estimate(&mut figures, &scenes, &cells);
-    Ok(Plan { figures, bands, scenes, cells })
+    Ok(Plan { figures, unreadable: Vec::new(), bands, scenes, cells })
 }
 
 fn bbox_of(request: &CollectRequest) -> Option<[f64; 4]> {

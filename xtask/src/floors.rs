@@ -31,11 +31,12 @@ const EVERYDAY: [&str; 13] = [
 ];
 
 /// Heavy dependencies and the rooms that may have them.
-const HEAVY: [(&str, &[&str]); 22] = [
+const HEAVY: [(&str, &[&str]); 23] = [
     ("anyhow", &["surco"]),
     ("axum", &["surco-serve"]),
     ("base64", &["surco-eval"]),
     ("burn", &["surco-net", "surco-learn"]),
+    ("bytes", &["surco-collect"]),
     ("clap", &["surco"]),
     ("crc32c", &["surco-store"]),
     ("csv", &["surco-raster"]),

@@ -31,11 +31,13 @@ mod owner;
 mod parked;
 mod piece;
 mod plan;
+mod pool;
 mod prepare;
 mod request;
 mod run;
 mod scene;
 mod shard;
+mod signing;
 mod stac;
 mod witness;
 

@@ -61,6 +61,7 @@ fn write(store: &Store) {
         cols: SIDE,
         bands: (0..BANDS).map(|b| b.to_string()).collect(),
         scenes: scenes.iter().enumerate().map(slot).collect(),
+        ..CellSpec::default()
     };
     store.plan_cell(&id(), &spec).unwrap();
     let scl = Array3::from_elem((DATES, SIDE, SIDE), 4);

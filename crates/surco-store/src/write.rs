@@ -1,15 +1,14 @@
 //! Writing a shard: pixels first, manifest last.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
-
 use ndarray::{ArrayView3, ArrayView4, Axis};
 use surco_core::CellId;
 
-use crate::atomic::{AtomicFile, remove_object, write_object};
 use crate::manifest::{DateRecord, MANIFEST_SCHEMA};
-use crate::metadata::CellMeta;
-use crate::shard::{DecodeError, Decoder, INNER_PX, Inner, SHARD_DATES, ShardIndex, encode};
+use crate::metadata::{CellMeta, quality_key, values_key};
+use crate::pixel::Pixel;
+use crate::place::{Draft, Expected};
+use crate::shard::{DecodeError, Decoder, INNER_PX, Inner, SHARD_DATES, Shard, encode};
+use crate::store::manifest_key;
 use crate::{ObjectRecord, SceneRecord, ShardManifest, Store, StoreError};
 
 /// Dates of one shard, ready to be written.
@@ -18,15 +17,15 @@ use crate::{ObjectRecord, SceneRecord, ShardManifest, Store, StoreError};
 /// |---|---|---|
 /// | `slots` | `[date]` | place in the shard, 0 to 11, rising |
 /// | `reflectance` | `[date, band, y, x]` | u16, 0 = no data |
-/// | `scl` | `[date, y, x]` | u8, 0 = no data |
+/// | `scl` | `[date, y, x]`, or empty in a cell without a quality layer | u8, 0 = no data |
 /// | `scenes` | `[date]` | |
 #[derive(Clone, Debug)]
 pub struct ShardPixels<'a> {
     /// Where in the shard each date goes.
     pub slots: &'a [usize],
-    /// Harmonised digital numbers.
+    /// The measured values, whatever they are called in the store.
     pub reflectance: ArrayView4<'a, u16>,
-    /// Scene classification.
+    /// The quality layer.
     pub scl: ArrayView3<'a, u8>,
     /// Provenance and holes of each date.
     pub scenes: &'a [SceneRecord],
@@ -45,9 +44,14 @@ impl Store {
     /// A kill at any moment leaves either what was there before or the whole new shard. The same dates
     /// give the same bytes however they are divided between calls and threads.
     ///
+    /// In a bucket nothing holds off a second process that adds other dates to the same shard at the same
+    /// time: whoever comes second finds that out, forgets the shard and fails, and the next run collects
+    /// it again. Parts of one plan never write the same shard.
+    ///
     /// # Errors
     /// [`StoreError::Shape`] if shapes, slots or scenes do not fit the plan, [`StoreError::Damaged`] if
-    /// dates to keep cannot be read, [`StoreError::Full`] or [`StoreError::Io`] if the disk refuses.
+    /// dates to keep cannot be read, [`StoreError::Full`] or [`StoreError::Io`] if the disk refuses,
+    /// [`StoreError::Remote`] if the service does, [`StoreError::Contended`] as above.
     pub fn write_shard(
         &self,
         cell: &CellId,
@@ -56,36 +60,45 @@ impl Store {
     ) -> Result<Written, StoreError> {
         let meta = self.meta(cell)?;
         check(cell, shard, &meta, pixels)?;
-        let mut dates = self.kept(cell, shard, &meta, pixels.slots)?;
+        // Begun first: on a disk it holds off other writers of this shard until it is committed.
+        let mut list = self.place.begin_whole(&manifest_key(cell, shard))?;
+        let (mut dates, expected) = self.kept(cell, shard, &meta, pixels.slots)?;
         let kept: Vec<usize> = dates.iter().map(|d| d.slot).collect();
         let given = pixels.slots.iter().zip(pixels.scenes);
         dates.extend(given.map(|(&slot, scene)| DateRecord { slot, scene: scene.clone() }));
         dates.sort_by_key(|d| d.slot);
 
         let job = Job { store: self, cell, shard, meta: &meta, kept: &kept, slots: pixels.slots };
-        let scl = pixels.scl.insert_axis(Axis(1));
-        let parts = [
-            job.part("reflectance", format!("reflectance/c/{shard}/0/0/0"), pixels.reflectance)?,
-            job.part("scl", format!("scl/c/{shard}/0/0"), scl)?,
-        ];
+        let name = &meta.values.name;
+        let values = values_key(name, shard);
+        let mut parts = vec![job.part(name, values, meta.inner(), pixels.reflectance)?];
+        if let Some(quality) = &meta.quality {
+            let (name, scl) = (&quality.name, pixels.scl.insert_axis(Axis(1)));
+            parts.push(job.part(name, quality_key(name, shard), meta.quality_inner(), scl)?);
+        }
         let mut objects = Vec::new();
         let mut written = Written::default();
         for part in parts {
             match part.object {
-                Some((file, record)) => {
-                    file.commit()?;
+                Some((draft, record)) => {
+                    draft.commit()?;
                     written.bytes += record.bytes;
                     objects.push(record);
                 }
-                None => remove_object(&part.place)?,
+                None => self.place.remove(&part.key)?,
             }
         }
         let manifest = ShardManifest { schema: MANIFEST_SCHEMA, objects, dates };
-        let place = self.manifest_path(cell, shard);
+        let path = || self.manifest_path(cell, shard);
         let mut bytes = serde_json::to_vec_pretty(&manifest)
-            .map_err(|e| StoreError::Metadata { path: place.clone(), reason: e.to_string() })?;
+            .map_err(|e| StoreError::Metadata { path: path(), reason: e.to_string() })?;
         bytes.push(b'\n');
-        write_object(&place, &bytes)?;
+        list.write(&bytes)?;
+        list.seal()?;
+        if !list.commit_if(&expected)? {
+            self.discard_shard(cell, shard)?;
+            return Err(StoreError::Contended { path: path() });
+        }
         Ok(written)
     }
 
@@ -96,15 +109,22 @@ impl Store {
         shard: usize,
         meta: &CellMeta,
         given: &[usize],
-    ) -> Result<Vec<DateRecord>, StoreError> {
-        let Some(manifest) = self.manifest(cell, shard)? else { return Ok(Vec::new()) };
+    ) -> Result<(Vec<DateRecord>, Expected), StoreError> {
+        let Some((manifest, stamp)) = self.manifest_as_written(cell, shard)? else {
+            return Ok((Vec::new(), Expected::Nothing));
+        };
+        let expected = Expected::Version(stamp);
+        if self.manifest(cell, shard)?.is_none() {
+            return Ok((Vec::new(), expected)); // Its objects are gone.
+        }
         let planned = |date: &DateRecord| {
             meta.scenes
                 .get(shard * SHARD_DATES + date.slot)
                 .is_some_and(|slot| slot.id == date.scene.id)
         };
         let dates = manifest.dates.into_iter();
-        Ok(dates.filter(|d| !given.contains(&d.slot) && planned(d)).collect())
+        let kept = dates.filter(|d| !given.contains(&d.slot) && planned(d)).collect();
+        Ok((kept, expected))
     }
 }
 
@@ -127,7 +147,14 @@ fn check(
         );
     }
     let want = [dates, meta.rows, meta.cols];
-    if pixels.scl.shape() != want {
+    let fits = match meta.quality {
+        Some(_) => pixels.scl.shape() == want,
+        None => pixels.scl.is_empty(),
+    };
+    if !fits && meta.quality.is_none() {
+        return wrong("scl", "nothing".into(), format!("{:?}", pixels.scl.shape()));
+    }
+    if !fits {
         return wrong("scl", format!("{want:?}"), format!("{:?}", pixels.scl.shape()));
     }
     let rising = pixels.slots.windows(2).all(|p| p[0] < p[1])
@@ -142,10 +169,10 @@ fn check(
     Ok(())
 }
 
-/// One array of the shard, encoded and synced but not yet visible.
+/// One array of the shard, encoded and safe but not yet visible.
 struct Part {
-    place: PathBuf,
-    object: Option<(AtomicFile, ObjectRecord)>,
+    key: String,
+    object: Option<(Draft, ObjectRecord)>,
 }
 
 struct Job<'a> {
@@ -160,125 +187,93 @@ struct Job<'a> {
 impl Job<'_> {
     fn part<T: Pixel>(
         &self,
-        array: &'static str,
+        array: &str,
         key: String,
+        inner: Inner,
         pixels: ArrayView4<'_, T>,
     ) -> Result<Part, StoreError> {
-        let place = self.store.cell_dir(self.cell).join(&key);
-        let inner = Inner::of(self.meta.rows, self.meta.cols);
-        let plane_bytes = INNER_PX * INNER_PX * T::BYTES;
-        let date_bytes = pixels.shape()[1] * plane_bytes;
-        let old = self.old(array, &place, inner)?;
-        let mut file = AtomicFile::create(&place)?;
-        let any = encode(&mut file, inner, SHARD_DATES * date_bytes, |row, col, raw| {
-            raw.fill(0);
-            if let Some((path, index)) = &old {
-                let slots = self.kept.iter().map(|slot| slot * date_bytes);
-                keep(path, index, (row, col), slots.map(|at| at..at + date_bytes), raw)
-                    .map_err(|e| self.damaged(array, &e))?;
+        let place = &self.store.place;
+        let full = format!("{}/{key}", self.cell);
+        let old = match self.kept.is_empty() {
+            true => None,
+            false => Shard::open(place, &full, inner).map_err(|e| self.damaged(array, e))?,
+        };
+        // A copy only of a view with gaps, which callers have no reason to pass.
+        let pixels = pixels.as_standard_layout();
+        let given = pixels.as_slice().unwrap_or_default();
+        let mut draft = place.begin(&full)?;
+        let any = encode(&mut draft, inner, |row, col, chunk: &mut [T]| {
+            chunk.fill(T::default());
+            if let Some(old) = &old {
+                self.keep(old, inner, (row, col), chunk).map_err(|e| self.damaged(array, e))?;
             }
-            for (&slot, date) in self.slots.iter().zip(pixels.outer_iter()) {
-                for (band, plane) in date.outer_iter().enumerate() {
-                    let rows = (row * INNER_PX)..((row + 1) * INNER_PX).min(self.meta.rows);
-                    let cols = (col * INNER_PX)..((col + 1) * INNER_PX).min(self.meta.cols);
-                    let at = slot * date_bytes + band * plane_bytes;
-                    for (line, y) in rows.enumerate() {
-                        let start = at + line * INNER_PX * T::BYTES;
-                        let target =
-                            raw[start..start + cols.len() * T::BYTES].chunks_exact_mut(T::BYTES);
-                        let source = plane.row(y);
-                        let source = source.slice(ndarray::s![cols.clone()]);
-                        target.zip(source).for_each(|(to, &value)| value.put(to));
-                    }
-                }
-            }
-            Ok(raw.iter().any(|&b| b != 0))
+            self.lay(given, inner, (row, col), chunk);
+            Ok(chunk.iter().any(|&px| px != T::default()))
         })?;
         if !any {
-            return Ok(Part { place, object: None });
+            return Ok(Part { key: full, object: None });
         }
-        let sealed = file.seal()?;
+        let sealed = draft.seal()?;
         let record = ObjectRecord { key, bytes: sealed.bytes, sha256: sealed.sha256 };
-        Ok(Part { place, object: Some((file, record)) })
+        Ok(Part { key: full, object: Some((draft, record)) })
     }
 
-    /// The object that holds the dates to keep, if there are any and it is not all zero.
-    fn old(
+    /// Copies the given dates into an inner chunk.
+    fn lay<T: Pixel>(
         &self,
-        array: &'static str,
-        place: &Path,
+        given: &[T],
         inner: Inner,
-    ) -> Result<Option<(PathBuf, ShardIndex)>, StoreError> {
-        if self.kept.is_empty() || !place.is_file() {
-            return Ok(None);
-        }
-        let index = File::open(place)
-            .map_err(DecodeError::from)
-            .and_then(|mut file| ShardIndex::read(&mut file, inner))
-            .map_err(|e| self.damaged(array, &e))?;
-        Ok(Some((place.into(), index)))
-    }
-
-    fn damaged(&self, object: &'static str, error: &DecodeError) -> StoreError {
-        StoreError::Damaged {
-            cell: self.cell.clone(),
-            shard: self.shard,
-            object,
-            reason: error.to_string(),
-            manifest: self.store.manifest_path(self.cell, self.shard),
+        (row, col): (usize, usize),
+        chunk: &mut [T],
+    ) {
+        let (all_rows, all_cols) = (self.meta.rows, self.meta.cols);
+        let rows = row * INNER_PX..((row + 1) * INNER_PX).min(all_rows);
+        let cols = col * INNER_PX..((col + 1) * INNER_PX).min(all_cols);
+        for (date, &slot) in self.slots.iter().enumerate() {
+            for band in 0..inner.bands {
+                let plane = (date * inner.bands + band) * all_rows;
+                for (y, from) in rows.clone().enumerate() {
+                    let from = (plane + from) * all_cols;
+                    let to = inner.at(y, band, slot);
+                    chunk[to..to + cols.len()]
+                        .copy_from_slice(&given[from + cols.start..from + cols.end]);
+                }
+            }
         }
     }
-}
 
-/// Copies byte ranges of an inner chunk of the old shard into the new one.
-fn keep(
-    path: &Path,
-    index: &ShardIndex,
-    place: (usize, usize),
-    ranges: impl Iterator<Item = std::ops::Range<usize>>,
-    raw: &mut [u8],
-) -> Result<(), DecodeError> {
-    let mut old = vec![0; raw.len()];
-    let mut file = File::open(path)?;
-    if index.chunk(&mut file, place, &mut Decoder::new()?, &mut old)? {
-        for range in ranges {
-            raw[range.clone()].copy_from_slice(&old[range]);
+    /// Copies the dates that stay from the old shard into an inner chunk.
+    fn keep<T: Pixel>(
+        &self,
+        old: &Shard,
+        inner: Inner,
+        (row, col): (usize, usize),
+        chunk: &mut [T],
+    ) -> Result<(), DecodeError> {
+        let encoded = old.read(&self.store.place, row, col..col + 1)?;
+        let mut px = vec![T::default(); inner.px()];
+        encoded.blocks::<T>(0, 0..px.len(), &mut Decoder::new()?, |from, streams| {
+            T::join(streams, 0, &mut px[from..from + streams.len() / T::BYTES]);
+        })?;
+        for (y, band) in (0..INNER_PX).flat_map(|y| (0..inner.bands).map(move |band| (y, band))) {
+            for &slot in self.kept {
+                let at = inner.at(y, band, slot);
+                chunk[at..at + INNER_PX].copy_from_slice(&px[at..at + INNER_PX]);
+            }
         }
-    }
-    Ok(())
-}
-
-/// A pixel that an array holds.
-pub(crate) trait Pixel: Copy + Sync + Send {
-    const BYTES: usize;
-    fn put(self, to: &mut [u8]);
-    fn take(from: &[u8]) -> Self;
-}
-
-impl Pixel for u16 {
-    const BYTES: usize = 2;
-
-    #[inline]
-    fn put(self, to: &mut [u8]) {
-        to.copy_from_slice(&self.to_le_bytes());
+        Ok(())
     }
 
-    #[inline]
-    fn take(from: &[u8]) -> Self {
-        Self::from_le_bytes([from[0], from[1]])
-    }
-}
-
-impl Pixel for u8 {
-    const BYTES: usize = 1;
-
-    #[inline]
-    fn put(self, to: &mut [u8]) {
-        to[0] = self;
-    }
-
-    #[inline]
-    fn take(from: &[u8]) -> Self {
-        from[0]
+    fn damaged(&self, object: &str, error: DecodeError) -> StoreError {
+        match error {
+            DecodeError::Store(error) => error,
+            error => StoreError::Damaged {
+                cell: self.cell.clone(),
+                shard: self.shard,
+                object: object.into(),
+                reason: error.to_string(),
+                manifest: self.store.manifest_path(self.cell, self.shard),
+            },
+        }
     }
 }

@@ -51,13 +51,20 @@ impl Encoder {
         Ok(Self { zstd, streams: Vec::new(), packed: Vec::new() })
     }
 
-    /// Encodes an even number of pixels in blocks of `block_px`, an even number too.
-    pub(crate) fn encode<T: Pixel>(&mut self, px: &[T], block_px: usize) -> io::Result<Vec<u8>> {
+    /// Encodes an even number of pixels in blocks of `block_px`, an even number too, into `out`, whose
+    /// old content goes.
+    pub(crate) fn encode<T: Pixel>(
+        &mut self,
+        px: &[T],
+        block_px: usize,
+        out: &mut Vec<u8>,
+    ) -> io::Result<()> {
         let block_bytes = block_px * T::BYTES;
         self.streams.resize(block_bytes, 0);
         self.packed.resize(zstd::zstd_safe::compress_bound(block_bytes), 0);
         let blocks = px.len().div_ceil(block_px);
-        let mut out = vec![0; HEADER_BYTES + 4 * blocks];
+        out.clear();
+        out.resize(HEADER_BYTES + 4 * blocks, 0);
         for (i, part) in px.chunks(block_px).enumerate() {
             let streams = &mut self.streams[..part.len() * T::BYTES];
             T::split(part, streams);
@@ -74,7 +81,7 @@ impl Encoder {
         for (i, length) in [px.len() * T::BYTES, block_bytes, total].into_iter().enumerate() {
             out[4 + 4 * i..][..4].copy_from_slice(&(length as u32).to_le_bytes());
         }
-        Ok(out)
+        Ok(())
     }
 }
 
@@ -142,8 +149,14 @@ mod tests {
 
     use super::*;
 
+    fn encoded<T: Pixel>(px: &[T], block_px: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Encoder::new::<T>().unwrap().encode(px, block_px, &mut bytes).unwrap();
+        bytes
+    }
+
     fn round_trip<T: Pixel + std::fmt::Debug>(px: &[T], block_px: usize) {
-        let bytes = Encoder::new::<T>().unwrap().encode(px, block_px).unwrap();
+        let bytes = encoded(px, block_px);
         let frame = Frame::parse::<T>(&bytes, px.len()).unwrap();
         let mut zstd = Decompressor::new().unwrap();
         let mut buffer = Vec::new();
@@ -168,7 +181,7 @@ mod tests {
     #[test]
     fn a_frame_of_another_kind_or_length_is_no_frame() {
         let px = [7_u16; 64];
-        let good = Encoder::new::<u16>().unwrap().encode(&px, 32).unwrap();
+        let good = encoded(&px, 32);
         assert!(Frame::parse::<u16>(&good, 64).is_some());
         assert!(Frame::parse::<u16>(&good, 62).is_none(), "another number of pixels");
         assert!(Frame::parse::<u8>(&good, 128).is_none(), "another type");

@@ -13,6 +13,7 @@
 use std::io;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 use zstd::bulk::Decompressor;
@@ -89,11 +90,13 @@ pub(crate) fn encode<T: Pixel>(
     chunk: impl Fn(usize, usize, &mut [T]) -> Result<bool, StoreError> + Sync,
 ) -> Result<bool, StoreError> {
     let places: Vec<usize> = (0..inner.count()).collect();
-    let mut sink = Sink { draft, index: Vec::with_capacity(inner.index_bytes()), any: false };
+    let pools = Pools { workers: Pool::default(), chunks: Pool::default() };
+    let index = Vec::with_capacity(inner.index_bytes());
+    let mut sink = Sink { draft, index, any: false, spare: &pools.chunks };
     let mut ready = Vec::new();
     for batch in places.chunks(BATCH) {
         let (encoded, written) = rayon::join(
-            || encode_batch(inner, batch, &chunk),
+            || encode_batch(inner, batch, &pools, &chunk),
             || sink.append(std::mem::take(&mut ready)),
         );
         written?;
@@ -106,27 +109,51 @@ pub(crate) fn encode<T: Pixel>(
 fn encode_batch<T: Pixel>(
     inner: Inner,
     batch: &[usize],
+    pools: &Pools<T>,
     chunk: &(impl Fn(usize, usize, &mut [T]) -> Result<bool, StoreError> + Sync),
 ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-    let failed = |e: &io::Error| {
-        StoreError::io("compress", Path::new("an inner chunk"), io::Error::other(e.to_string()))
+    let failed = |e: io::Error| StoreError::io("compress", Path::new("an inner chunk"), e);
+    let encode = |place: &usize| {
+        let mut worker = match pools.workers.take() {
+            Some(worker) => worker,
+            None => (vec![T::default(); inner.px()], Encoder::new::<T>().map_err(failed)?),
+        };
+        let (px, encoder) = &mut worker;
+        let mut bytes = None;
+        if chunk(place / inner.across, place % inner.across, px)? {
+            let mut out = pools.chunks.take().unwrap_or_default();
+            encoder.encode(px, inner.block_px::<T>(), &mut out).map_err(failed)?;
+            out.extend(crc32c::crc32c(&out).to_le_bytes());
+            bytes = Some(out);
+        }
+        pools.workers.put(worker);
+        Ok(bytes)
     };
-    batch
-        .par_iter()
-        .map_init(
-            || (vec![T::default(); inner.px()], Encoder::new::<T>()),
-            |(px, encoder), place| {
-                if !chunk(place / inner.across, place % inner.across, px)? {
-                    return Ok(None);
-                }
-                let encoder = encoder.as_mut().map_err(|e| failed(e))?;
-                let mut bytes =
-                    encoder.encode(px, inner.block_px::<T>()).map_err(|e| failed(&e))?;
-                bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
-                Ok(Some(bytes))
-            },
-        )
-        .collect()
+    batch.par_iter().map(encode).collect()
+}
+
+/// What is used again from chunk to chunk, because fresh memory costs as much as compressing into it.
+struct Pools<T> {
+    workers: Pool<(Vec<T>, Encoder)>,
+    chunks: Pool<Vec<u8>>,
+}
+
+struct Pool<T>(Mutex<Vec<T>>);
+
+impl<T> Default for Pool<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> Pool<T> {
+    fn take(&self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn put(&self, item: T) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(item);
+    }
 }
 
 /// Where encoded chunks go, in order.
@@ -134,6 +161,7 @@ struct Sink<'a> {
     draft: &'a mut Draft,
     index: Vec<u8>,
     any: bool,
+    spare: &'a Pool<Vec<u8>>,
 }
 
 impl Sink<'_> {
@@ -148,6 +176,7 @@ impl Sink<'_> {
             if let Some(bytes) = bytes {
                 self.draft.write(&bytes)?;
                 self.any = true;
+                self.spare.put(bytes);
             }
         }
         Ok(())

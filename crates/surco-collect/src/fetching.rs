@@ -93,7 +93,10 @@ impl<'a> Fetching<'a> {
 
     /// The cells that still need a scene.
     pub(crate) fn waiting_for(&self, scene: usize) -> Vec<usize> {
-        lock(&self.waiting).get(&scene).map(|cells| cells.iter().copied().collect()).unwrap_or_default()
+        lock(&self.waiting)
+            .get(&scene)
+            .map(|cells| cells.iter().copied().collect())
+            .unwrap_or_default()
     }
 
     /// Says that a cell has a scene; forgets what was kept for it, and the headers of scenes that nobody
@@ -128,12 +131,10 @@ impl Headers {
         grid: &crate::scene::Grid,
     ) -> Result<Known, CollectError> {
         let place = lock(&self.known).entry(key).or_default().clone();
-        let read = async || {
-            match Opened::open(asset, grid, &self.hub).await {
-                Ok(opened) => Ok(Ok(Arc::new(opened))),
-                Err(Trouble::Hole(reason)) => Ok(Err(reason)),
-                Err(Trouble::Fatal(error)) => Err(*error),
-            }
+        let read = async || match Opened::open(asset, grid, &self.hub).await {
+            Ok(opened) => Ok(Ok(Arc::new(opened))),
+            Err(Trouble::Hole(reason)) => Ok(Err(reason)),
+            Err(Trouble::Fatal(error)) => Err(*error),
         };
         place.get_or_try_init(read).await.cloned()
     }

@@ -66,8 +66,7 @@ pub(crate) fn prepare(fetching: &Fetching<'_>, work: &Work) -> Result<Ready, Col
         };
         dates.push(ReadyDate { date: *date, mask, quality, holes: missing });
     }
-    let clear: Vec<usize> =
-        dates.iter().filter(|d| d.mask.any()).map(|d| d.date.scene).collect();
+    let clear: Vec<usize> = dates.iter().filter(|d| d.mask.any()).map(|d| d.date.scene).collect();
     fetching.ask_overviews(&clear)?;
     Ok(Ready { kept, dates })
 }
@@ -120,7 +119,8 @@ impl Fetching<'_> {
         }
         while !tasks.is_empty() {
             self.check()?;
-            let next = async { tokio::time::timeout(crate::fetching::LOOK, tasks.join_next()).await };
+            let next =
+                async { tokio::time::timeout(crate::fetching::LOOK, tasks.join_next()).await };
             match self.runtime.block_on(next) {
                 Err(_) => {}
                 Ok(None) => break,

@@ -208,8 +208,7 @@ fn write_all(
                 drop(ready);
                 work.dates.iter().for_each(|date| fetching.finish(date.scene, work.cell));
                 let slots: Vec<usize> = work.dates.iter().map(|d| d.slot).collect();
-                let pixels =
-                    ShardPixels { slots: &slots, buffer: &mut buffer, scenes: &records };
+                let pixels = ShardPixels { slots: &slots, buffer: &mut buffer, scenes: &records };
                 let staged = store.stage_shard(cell, work.shard, pixels)?;
                 if let Some(last) = syncing.take() {
                     last.end(tally)?;

@@ -86,11 +86,7 @@ pub(crate) async fn overview(
 }
 
 /// Witnesses among one band's overview, seen beside the classification's, whatever their sizes.
-pub(crate) fn of_overview(
-    scl: &Array2<u16>,
-    plane: &Array2<u16>,
-    band: usize,
-) -> Vec<u16> {
+pub(crate) fn of_overview(scl: &Array2<u16>, plane: &Array2<u16>, band: usize) -> Vec<u16> {
     let (rows, cols) = plane.dim();
     let (scl_rows, scl_cols) = scl.dim();
     let mut found = Vec::new();

@@ -49,7 +49,7 @@ pub struct Plane<'a, T> {
 impl ShardBuffer {
     /// An empty buffer for shards of this many bands, rows and columns; no pixel of an older shard is left.
     pub fn begin(&mut self, bands: usize, rows: usize, cols: usize) {
-        let inner = Inner::of(rows, cols);
+        let inner = Inner::of(rows, cols, bands);
         let tiles = inner.count() * SHARD_DATES * TILE;
         if (bands, rows, cols) == (self.bands, self.rows, self.cols) {
             self.stale_values.fill(true);

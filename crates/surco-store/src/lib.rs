@@ -18,13 +18,17 @@
 //! The shard codec is our own (`shard.rs`): it streams a shard to disk in a fixed order and never holds
 //! the encoded shard. The tests read the result with `zarrs`, which shares no line with it.
 
-mod atomic;
+mod blosc;
 mod buffer;
+mod destination;
 mod error;
 mod manifest;
 mod metadata;
+mod pixel;
+mod place;
 mod reader;
 mod shard;
+mod spec;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -32,11 +36,17 @@ mod verify;
 mod write;
 
 pub use buffer::{Plane, ShardBuffer, ShardPlanes};
+pub use destination::Destination;
 pub use error::StoreError;
 pub use manifest::{DateRecord, Hole, ObjectRecord, OffsetRecord, SceneRecord, ShardManifest};
-pub use metadata::{CellSpec, SceneSlot};
 pub use reader::{CellPixels, CellReader};
 pub use shard::{INNER_PX, SHARD_DATES};
+pub use spec::{ArrayText, CellSpec, SceneSlot};
 pub use store::{STORE_VERSION, Store};
 pub use verify::{Damage, VerifyReport};
 pub use write::{ShardPixels, StagedShard, Written};
+
+/// Lower-case hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -43,6 +43,7 @@ fn field(dates: usize, rows: usize, cols: usize) -> Field {
             cols,
             bands: vec!["B02".into(), "B8A".into()],
             scenes: scenes.collect(),
+            ..CellSpec::default()
         },
         reflectance: Array4::from_shape_fn((dates, BANDS, rows, cols), |(t, b, y, x)| {
             value(t, b, y, x)
@@ -286,10 +287,10 @@ fn foreign_folders_and_versions_are_refused() {
     fs::remove_file(dir.path().join("thesis.tex")).unwrap();
     Store::create_or_open(dir.path()).unwrap();
     let group = dir.path().join("zarr.json");
-    let newer = fs::read_to_string(&group).unwrap().replace(": 1", ": 2");
+    let newer = fs::read_to_string(&group).unwrap().replace(": 2", ": 3");
     fs::write(&group, newer).unwrap();
     let error = Store::open(dir.path()).unwrap_err();
-    assert!(error.to_string().contains("has version 2, this program reads version 1"), "{error}");
+    assert!(error.to_string().contains("has version 3, this program reads version 2"), "{error}");
     assert_eq!(error.fault(), surco_core::Fault::Input);
 }
 

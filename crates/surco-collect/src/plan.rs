@@ -105,6 +105,7 @@ impl Plan {
             cols: cell.window.cols,
             bands: self.band_names(),
             scenes: cell.scenes.iter().map(slot).collect(),
+            ..CellSpec::default()
         }
     }
 

@@ -111,27 +111,6 @@ fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn a_misbehaving_service_changes_no_byte() {
-    let faults = [
-        (Fault::Busy, 150),
-        (Fault::Throttled, 150),
-        (Fault::Truncated, 100),
-        (Fault::Flipped, 50),
-        (Fault::Zeroed, 50),
-        (Fault::WrongRange, 100),
-        (Fault::Stalled, 10),
-    ];
-    for (fault, permille) in faults {
-        let service = Service::new(folder(), fault, permille);
-        let dir = tempfile::tempdir().unwrap();
-        let summary = collect(&format!("{}/items.json", service.url), dir.path()).unwrap();
-        assert!(service.faults() > 3, "{fault:?}: {} faults", service.faults());
-        assert_eq!(summary.holes, [], "{fault:?}");
-        assert_same(dir.path(), reference());
-    }
-}
-
-#[test]
 fn a_dead_service_is_a_network_fault_and_nothing_is_lost() {
     let service = Service::new(folder(), Fault::Busy, 1000);
     let dir = tempfile::tempdir().unwrap();

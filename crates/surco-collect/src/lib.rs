@@ -30,10 +30,12 @@ mod owner;
 mod parked;
 mod plan;
 mod planes;
+mod pool;
 mod request;
 mod run;
 mod scene;
 mod shard;
+mod signing;
 mod stac;
 mod witness;
 

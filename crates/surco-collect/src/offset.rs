@@ -118,7 +118,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::href::{Base, Href};
+    use crate::href::{Base, Place};
+    use crate::pool::Pool;
     use crate::scene::Reading;
 
     /// A scene as a service describes it.
@@ -139,8 +140,16 @@ mod tests {
             },
             "assets": { "red": asset, "scl": asset },
         });
-        let base = Base::of(&Href::of("/x/items.json").unwrap());
-        let reading = Reading { bands: &[2], base: &base, catalog: "local" };
+        let base = Base::of(&Place::of("/x/items.json").unwrap());
+        let pool = Pool::default();
+        let reading = Reading {
+            bands: &[2],
+            base: &base,
+            catalog: "local",
+            rank: 0,
+            collections: &[],
+            pool: &pool,
+        };
         reading.scene(serde_json::from_value(item).unwrap()).unwrap()
     }
 

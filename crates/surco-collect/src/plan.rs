@@ -35,6 +35,8 @@ use cells::{Ground, TileCells};
 pub struct Plan {
     /// What it comes to.
     pub figures: PlanFigures,
+    /// Why items of services could not be used, the first hundred in words.
+    pub unreadable: Vec<String>,
     pub(crate) bands: Vec<usize>,
     pub(crate) scenes: Vec<Scene>,
     pub(crate) cells: Vec<CellPlan>,
@@ -122,9 +124,12 @@ pub fn plan_with(
 ) -> Result<Plan, CollectError> {
     request.check()?;
     let bands = request.band_indices()?;
-    let hub = Hub::new(patience)?;
-    let scenes = runtime()?.block_on(catalog::scenes(request, &bands, &hub, progress))?;
-    build(request, bands, scenes, progress)
+    let hub = Arc::new(Hub::new(patience)?);
+    let found = runtime()?.block_on(catalog::scenes(request, &bands, &hub, progress))?;
+    let mut plan = build(request, bands, found.scenes, progress)?;
+    plan.figures.unreadable = found.left_out;
+    plan.unreadable = found.unreadable;
+    Ok(plan)
 }
 
 /// The plan of scenes that a catalog gave.
@@ -169,7 +174,7 @@ pub(crate) fn build(
     }
     let grids: Vec<Grid> = tiles.iter().map(|tile| tile.grid).collect();
     figures.estimate(&scenes, &cells, &grids, bands.len());
-    Ok(Plan { figures, bands, scenes, cells, tiles })
+    Ok(Plan { figures, unreadable: Vec::new(), bands, scenes, cells, tiles })
 }
 
 /// The scenes whose outline meets what is asked for; without an outline, all may.

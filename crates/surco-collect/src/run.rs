@@ -29,7 +29,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { attempts: 7, first_wait: Duration::from_millis(500), stall: Duration::from_secs(30) }
+        Self { attempts: 9, first_wait: Duration::from_millis(500), stall: Duration::from_secs(30) }
     }
 }
 

@@ -23,6 +23,8 @@ pub struct PlanFigures {
     pub items: u64,
     /// Items dropped as older processings or duplicates.
     pub duplicates: u64,
+    /// Items of services that could not be used, for want of an asset or a field.
+    pub unreadable: u64,
     /// Items left out for their clouds.
     pub cloudy: u64,
     /// Scenes to collect.

@@ -4,7 +4,8 @@ use serde_json::Value;
 use surco_core::Progress;
 
 use super::{Plan, build};
-use crate::href::{Base, Href};
+use crate::href::{Base, Place};
+use crate::pool::Pool;
 use crate::scene::{Reading, fault};
 use crate::{CollectError, CollectRequest};
 
@@ -22,8 +23,16 @@ pub fn plan_items(
 ) -> Result<Plan, CollectError> {
     request.check()?;
     let bands = request.band_indices()?;
-    let base = Base::of(&Href::File("items.json".into()));
-    let reading = Reading { bands: &bands, base: &base, catalog: "local" };
+    let base = Base::of(&Place::File("items.json".into()));
+    let pool = Pool::default();
+    let reading = Reading {
+        bands: &bands,
+        base: &base,
+        catalog: "local",
+        rank: 0,
+        collections: &[],
+        pool: &pool,
+    };
     let mut scenes = Vec::new();
     for value in items {
         let id = value["id"].as_str().unwrap_or("?").to_string();

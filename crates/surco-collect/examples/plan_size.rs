@@ -1,5 +1,5 @@
 //! How long a plan of Chile takes and how much memory it needs:
-//! `plan_size TILES.geojson SCENES_PER_TILE [AREA.geojson|AREA.parquet]`.
+//! `plan_size TILES.geojson SCENES_PER_TILE [AREA.geojson|AREA.parquet|PLACES.csv]`.
 //!
 //! The tiles have `tile`, `epsg`, `xmin` and `ymin`; their scenes are made up: outlines of whole tiles and
 //! of the parts that a swath leaves, eight seasons of dates.
@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use surco_collect::{Area, CollectError, CollectRequest, plan_items};
+use surco_collect::{Area, CollectError, CollectRequest, Places, plan_items};
 use surco_core::{Progress, S2_BANDS};
 use surco_raster::projection::Projection;
 use surco_raster::vector::{Feature, read_geojson};
@@ -44,7 +44,11 @@ fn main() -> Result<(), CollectError> {
     let mut request = CollectRequest::all_of("made up");
     if let Some(path) = area.first() {
         let begun = Instant::now();
-        request.area = Some(Area::read(path)?);
+        if path.ends_with(".csv") {
+            request.places = Some(Places::read(path, 128)?);
+        } else {
+            request.area = Some(Area::read(path)?);
+        }
         println!("area read in {:.2} s", begun.elapsed().as_secs_f64());
     }
     println!("before: {}", memory());

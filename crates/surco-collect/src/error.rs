@@ -89,8 +89,8 @@ pub enum CollectError {
     #[error("cannot start the network runtime: {0}")]
     Runtime(std::io::Error),
     /// An area or places could not be read.
-    #[error(transparent)]
-    Vector(#[from] VectorError),
+    #[error("{0}")]
+    Vector(Box<VectorError>),
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -113,6 +113,12 @@ pub struct GridClash {
     pub second: String,
     /// Its grid.
     pub second_grid: String,
+}
+
+impl From<VectorError> for CollectError {
+    fn from(error: VectorError) -> Self {
+        Self::Vector(Box::new(error))
+    }
 }
 
 impl CollectError {

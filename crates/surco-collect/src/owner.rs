@@ -14,6 +14,7 @@ mod chart;
 mod mask;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use surco_core::{Georef, Window};
 use surco_raster::projection::{CrsError, Projection};
@@ -68,20 +69,20 @@ impl Owners {
     /// The tiles of a plan, each with its name and grid.
     ///
     /// # Errors
-    /// [`CrsError`] if a grid's coordinate system is not known.
-    pub(crate) fn of(named: &[(&str, Grid)]) -> Result<Self, CrsError> {
+    /// The place in the list of a tile whose coordinate system is not known or that lies off the earth,
+    /// and why.
+    pub(crate) fn of(named: &[(&str, Grid)]) -> Result<Self, (usize, CrsError)> {
         let mut projections = BTreeMap::new();
-        for (_, grid) in named {
-            let epsg = grid.georef.epsg;
-            if !projections.contains_key(&epsg) {
-                projections.insert(epsg, Projection::from_epsg(epsg)?);
+        for (i, (_, grid)) in named.iter().enumerate() {
+            if let Entry::Vacant(entry) = projections.entry(grid.georef.epsg) {
+                entry.insert(Projection::from_epsg(grid.georef.epsg).map_err(|e| (i, e))?);
             }
         }
         let mut order: Vec<usize> = (0..named.len()).collect();
         order.sort_by_key(|&i| named[i].0);
         let mut outlines = Vec::new();
-        for (_, grid) in named {
-            outlines.push(degrees(grid, &projections[&grid.georef.epsg])?);
+        for (i, (_, grid)) in named.iter().enumerate() {
+            outlines.push(degrees(grid, &projections[&grid.georef.epsg]).map_err(|e| (i, e))?);
         }
         let tiles = named.iter().enumerate().map(|(i, &(_, grid))| {
             let cover = Rect::of(&grid);
@@ -136,8 +137,9 @@ struct View<'a> {
 /// Distance from the central meridian of the window's zone.
 struct Meridian {
     zone: u32,
-    /// Degrees from the meridian in m, and again.
+    /// Degrees from the meridian, in m of the window's latitude, as both of its functions.
     chart: Chart,
+    /// Metres of a degree there.
     degree_m: f64,
 }
 
@@ -272,7 +274,7 @@ impl<'a> View<'a> {
         let in_zone = |k: usize| match (self.zone(k), &lon) {
             (Some(zone), Ok(lon)) => {
                 let off = from_meridian(*lon, zone);
-                -ZONE_DEG / 2.0 <= off && off < ZONE_DEG / 2.0
+                (-ZONE_DEG / 2.0..ZONE_DEG / 2.0).contains(&off)
             }
             _ => false,
         };

@@ -224,11 +224,9 @@ fn cells_of_all(
         named.push((name, grid));
         tiles.push(TilePlan { grid, crs_wkt });
     }
-    let owners = Owners::of(&named).map_err(|e| match scenes.first() {
-        Some(first) => unusable(first, &e),
-        None => CollectError::Nothing { catalog: String::new(), items: 0, why: e.to_string() },
-    })?;
     let members: Vec<&Vec<u32>> = members.values().collect();
+    let first = |tile: usize| &scenes[members[tile][0] as usize];
+    let owners = Owners::of(&named).map_err(|(tile, e)| unusable(first(tile), &e))?;
     let found: Vec<Result<TileCells, CollectError>> = named
         .par_iter()
         .enumerate()
@@ -237,7 +235,7 @@ fn cells_of_all(
                 return Err(CollectError::Stopped);
             }
             let found = cells::of_tile((tile, name), &grid, members[tile], scenes, ground, &owners);
-            found.map_err(|e| unusable(&scenes[members[tile][0] as usize], &e))
+            found.map_err(|e| unusable(first(tile), &e))
         })
         .collect();
     let found: Result<Vec<_>, _> = found.into_iter().collect();

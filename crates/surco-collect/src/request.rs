@@ -143,10 +143,13 @@ impl CollectRequest {
     /// Where scenes are needed: the area, or the squares around the places.
     #[must_use]
     pub fn search_area(&self) -> Option<Cow<'_, Area>> {
-        match &self.places {
-            Some(places) => Some(Cow::Owned(Area::Polygons(places.squares()))),
-            None => self.area.as_ref().map(Cow::Borrowed),
+        let Some(places) = &self.places else { return self.area.as_ref().map(Cow::Borrowed) };
+        let mut squares = places.squares();
+        // Services refuse what lies over the date line or a pole; the place itself does not.
+        for [lon, lat] in squares.iter_mut().flat_map(|s| s.rings.iter_mut().flatten()) {
+            (*lon, *lat) = (lon.clamp(-180.0, 180.0), lat.clamp(-90.0, 90.0));
         }
+        Some(Cow::Owned(Area::Polygons(squares)))
     }
 
     /// Places of the bands in [`S2_BANDS`], in the order every cube stores them.

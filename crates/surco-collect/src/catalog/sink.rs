@@ -33,7 +33,7 @@ impl<'a> Wanted<'a> {
     pub(crate) fn of(request: &'a CollectRequest) -> Self {
         let named = || request.collections.iter().map(String::as_str).collect();
         let collections = if request.collections.is_empty() { PREFERRED.to_vec() } else { named() };
-        let boxes = request.area.as_ref().map(boxes).unwrap_or_default();
+        let boxes = request.search_area().map(|area| boxes(&area)).unwrap_or_default();
         Self { request, collections, boxes }
     }
 

@@ -24,13 +24,13 @@ pub fn plan_items(
     request.check()?;
     let bands = request.band_indices()?;
     let base = Base::of(&Place::File("items.json".into()));
-    let (pool, collections) = (Pool::default(), Vec::new());
+    let pool = Pool::default();
     let reading = Reading {
         bands: &bands,
         base: &base,
         catalog: "local",
         rank: 0,
-        collections: &collections,
+        collections: &[],
         pool: &pool,
     };
     let mut scenes = Vec::new();

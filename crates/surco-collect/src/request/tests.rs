@@ -31,6 +31,20 @@ fn refusals_name_value_and_remedy() {
     insta::assert_snapshot!(refusal(&both), @"area and places: found both, expected one of the two: leave out places that lie outside the area yourself");
 }
 
+#[test]
+fn places_are_searched_where_services_can() {
+    let request = with_places(vec![(-70.0, -33.0), (179.9999, 0.0)], 100);
+    let Some(Cow::Owned(Area::Polygons(squares))) = request.search_area() else {
+        panic!("polygons")
+    };
+    // Half the diagonal of 100 pixels is 707 m, 0.0064° of latitude; a little more is asked for.
+    let [south, north] = [squares[0].rings[0][0][1], squares[0].rings[0][2][1]];
+    assert!((0.0128..0.0135).contains(&(north - south)), "{south} {north}");
+    assert_eq!(squares[1].rings[0][1][0], 180.0);
+    let area = Area::Bbox([-72.0, -34.0, -71.0, -33.0]);
+    assert_eq!(with_area(area.clone()).search_area().as_deref(), Some(&area));
+}
+
 const FIELDS: &str = r#"{"type": "FeatureCollection",
     "crs": {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32719"}},
     "features": [{"type": "Feature", "properties": {}, "geometry": {"type": "MultiPolygon",

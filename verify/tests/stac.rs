@@ -108,7 +108,7 @@ fn two_pages_of_earth_search_are_one_answer_without_what_nobody_asked_for() {
     let pages = ["stac/earthsearch_v1_search_page1.json", "stac/earthsearch_v1_search_page2.json"];
     let replay = Replay::of(&pages, "/v1");
     let collections = ["sentinel-2-c1-l2a", "sentinel-2-l2a"];
-    let plan = planned(&[replay.root.clone()], &collections);
+    let plan = planned(std::slice::from_ref(&replay.root), &collections);
     let mut expected = BTreeSet::new();
     let mut tiles = BTreeSet::new();
     for page in pages {

@@ -314,16 +314,16 @@ fn catalogs_that_cannot_be_used_are_named() {
         error.replace(dir.path().to_str().unwrap(), "DIR")
     };
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
-    insta::assert_snapshot!(error_of("s3://bucket/items.json"), @"");
-    insta::assert_snapshot!(error_of(dir.path().to_str().unwrap()), @"");
+    insta::assert_snapshot!(error_of("s3://bucket/items.json"), @"cannot read catalog s3://bucket/items.json: `s3:` cannot be read; give a path or an http(s) URL");
+    insta::assert_snapshot!(error_of(dir.path().to_str().unwrap()), @"cannot read catalog DIR: a folder without .parquet files; give a file of items");
     fs::write(at("a.parquet"), b"PAR1 but no more than that").unwrap();
-    insta::assert_snapshot!(error_of(&at("a.parquet")), @"");
+    insta::assert_snapshot!(error_of(&at("a.parquet")), @"cannot read catalog DIR/a.parquet: no parquet file: it does not end in PAR1");
     fs::write(at("b.json"), b"{}").unwrap();
-    insta::assert_snapshot!(error_of(&at("b.json")), @"");
+    insta::assert_snapshot!(error_of(&at("b.json")), @"cannot read catalog DIR/b.json: neither a FeatureCollection nor an item");
     let service = Imitation::new(|asked: &Asked| match asked.path.as_str() {
         "/collections" => Answer::status(404),
         _ => Answer::json(&json!({ "description": "no such collection" })).code(400),
     });
     let error = error_of(&service.url).replace(&service.url, "URL");
-    insta::assert_snapshot!(error, @"");
+    insta::assert_snapshot!(error, @"catalog URL/search gave no STAC items: HTTP 400 Bad Request no such collection");
 }

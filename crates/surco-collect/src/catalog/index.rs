@@ -99,6 +99,10 @@ impl Index {
         let path = PathBuf::from(place.to_string());
         let reader =
             SerializedFileReader::new(chunks).map_err(|e| unreadable(&path, e.to_string()))?;
+        let columns = reader.metadata().row_groups().iter().flat_map(|group| group.columns());
+        if !columns.into_iter().all(groups::is_sound) {
+            return Err(unreadable(&path, "its footer is broken; fetch the file again"));
+        }
         let schema = reader.metadata().file_metadata().schema();
         let (items, links) =
             columns::needed(schema, sink.bands).map_err(|reason| unreadable(&path, reason))?;
@@ -135,10 +139,9 @@ impl Index {
             let mut unpacking = Vec::new();
             for &group in groups {
                 let (sender, items) = sync_channel(WAITING);
-                scope.spawn(move || index.unpack(group, &sender));
-                unpacking.push(items);
+                unpacking.push((scope.spawn(move || index.unpack(group, &sender)), items));
             }
-            for items in unpacking {
+            for (unpacker, items) in unpacking {
                 for hand in items {
                     for item in hand? {
                         let bounds = item.bbox.as_deref().and_then(rows::bounds);
@@ -147,6 +150,9 @@ impl Index {
                         }
                     }
                 }
+                // The reader of rows panics on some broken bytes.
+                let broken = "a row group is broken; fetch the file again";
+                unpacker.join().map_err(|_| unreadable(&index.path, broken))?;
                 sink.report()?;
             }
             Ok(())

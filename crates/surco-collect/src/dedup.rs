@@ -172,14 +172,8 @@ mod tests {
             "assets": { "red": asset(10), "scl": asset(20) },
         });
         let base = Base::of(&Place::of("/x/items.json").unwrap());
-        let reading = Reading {
-            bands: &[2],
-            base: &base,
-            catalog: "local",
-            rank,
-            collections: &[],
-            pool: &Pool::default(),
-        };
+        let pool = Pool::default();
+        let reading = Reading { rank, ..Reading::plain(&[2], &base, &pool) };
         reading.scene(serde_json::from_value(item).unwrap()).unwrap()
     }
 

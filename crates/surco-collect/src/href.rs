@@ -187,6 +187,9 @@ impl Base {
             let signing = self.signing.clone().or_else(own);
             Href::Http(Remote::pooled(url, signing.as_ref(), pool))
         };
+        if let Some(known) = beside(href, pool) {
+            return Ok(known);
+        }
         if href.contains("://") {
             return Ok(match Place::of(href)? {
                 Place::File(path) => Href::File(path),
@@ -202,6 +205,17 @@ impl Base {
             (Root::Url(url), _) => join(url),
         }
     }
+}
+
+/// A URL in a folder that is known already: a country has two million, most of them this.
+fn beside(href: &str, pool: &Pool) -> Option<Href> {
+    let (folder, name) = href.split_at(href.rfind('/')? + 1);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    if !href.starts_with("http") || name.starts_with('.') || !name.bytes().all(plain) {
+        return None;
+    }
+    let folder = pool.known_folder(|known| *known.url == *folder)?;
+    Some(Href::Http(Remote { folder, name: pool.name(name) }))
 }
 
 /// Without a leading `./`, so that the same file has one name.

@@ -197,14 +197,7 @@ mod tests {
         });
         let base = Base::of(&Place::of("/x/items.json").unwrap());
         let pool = Pool::default();
-        let reading = Reading {
-            bands: &[2],
-            base: &base,
-            catalog: "local",
-            rank: 0,
-            collections: &[],
-            pool: &pool,
-        };
+        let reading = Reading::plain(&[2], &base, &pool);
         reading.scene(serde_json::from_value(item).unwrap()).unwrap()
     }
 

@@ -48,14 +48,19 @@ impl Pool {
         same: impl Fn(&Folder) -> bool,
         make: impl FnOnce() -> Folder,
     ) -> Arc<Folder> {
-        let mut folders = self.folders.borrow_mut();
-        if let Some(known) = folders.iter().find(|folder| same(folder)) {
-            return known.clone();
+        if let Some(known) = self.known_folder(same) {
+            return known;
         }
+        let mut folders = self.folders.borrow_mut();
         let new = Arc::new(make());
         folders.truncate(FOLDERS - 1);
         folders.push_front(new.clone());
         new
+    }
+
+    /// One of the last folders.
+    pub(crate) fn known_folder(&self, same: impl Fn(&Folder) -> bool) -> Option<Arc<Folder>> {
+        self.folders.borrow().iter().find(|folder| same(folder)).cloned()
     }
 
     /// Who signs, shared with the last one if it is the same.

@@ -112,7 +112,13 @@ pub(crate) struct Reading<'a> {
     pub(crate) pool: &'a Pool,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    /// Of items that are no matter of preference.
+    #[cfg(test)]
+    pub(crate) fn plain(bands: &'a [usize], base: &'a Base, pool: &'a Pool) -> Self {
+        Self { bands, base, catalog: "local", rank: 0, collections: &[], pool }
+    }
+
     pub(crate) fn scene(&self, item: Item) -> Result<Scene, CollectError> {
         let p = &item.properties;
         let datetime = p.datetime.clone().or_else(|| p.start_datetime.clone());

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// Good answers for one more request at a time.
-const GOOD_ANSWERS: usize = 8;
+/// Good answers for one more request at a time: so a twentieth of random faults still leaves twenty at a
+/// time, where a host that is truly full soon has few.
+const GOOD_ANSWERS: usize = 2;
 /// A host that gives nothing but faults for this long is waited for, which is worth saying.
 const WORTH_SAYING: Duration = Duration::from_secs(2);
 

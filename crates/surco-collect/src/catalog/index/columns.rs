@@ -61,7 +61,10 @@ pub(super) fn needed(schema: &Type, bands: &[usize]) -> Result<(Type, Option<Typ
     let keep_item = |path: &[&str]| match path {
         ["assets"] => true, // As JSON in one column.
         ["assets", key, field @ ..] => {
-            (assets.is_empty() || assets.iter().any(|asset| asset == key)) && is_needed(field)
+            // An asset with its usual name need not be recognised by its bands.
+            let usual = assets.iter().any(|asset| asset == key);
+            let recognised = !matches!(field.first(), Some(&("roles" | "eo:bands")));
+            (assets.is_empty() || usual && recognised) && is_needed(field)
         }
         [first, ..] => ITEM.contains(first),
         [] => false,

@@ -53,6 +53,12 @@ fn is_new(group: &RowGroupMetaData, wanted: &Wanted<'_>) -> bool {
     }
 }
 
+/// Whether a column lies somewhere: the reader of rows panics if it does not.
+pub(super) fn is_sound(column: &ColumnChunkMetaData) -> bool {
+    let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+    start >= 0 && column.compressed_size() >= 0 && column.num_values() >= 0
+}
+
 fn column<'g>(group: &'g RowGroupMetaData, path: &[&str]) -> Option<&'g ColumnChunkMetaData> {
     group.columns().iter().find(|column| column.column_path().parts() == path)
 }

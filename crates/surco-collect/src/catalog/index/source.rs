@@ -1,4 +1,4 @@
-//! An index behind HTTP, of which only the needed parts are fetched.
+//! A file of an index, on disk or behind HTTP, of which only the needed parts are read.
 
 use std::io::{self, Cursor, Read};
 use std::ops::Range;
@@ -22,7 +22,7 @@ const MAX_FOOTER_BYTES: u64 = 256 << 20;
 const GAP_BYTES: u64 = 64 << 10;
 /// One request fetches at most this much.
 const REQUEST_BYTES: u64 = 4 << 20;
-/// The most that is fetched of one row group: it is held in memory.
+/// The most that is fetched of one row group: it is held in memory, and unpacked it is several times that.
 const GROUP_BYTES: u64 = 512 << 20;
 /// Requests at the same time.
 const REQUESTS: usize = 8;
@@ -30,7 +30,8 @@ const REQUESTS: usize = 8;
 /// Parts of the file that are here, by their place.
 type Parts = Arc<RwLock<Vec<(u64, Bytes)>>>;
 
-pub(super) struct Remote {
+/// The file.
+pub(super) struct Source {
     href: Href,
     reader: RangeReader,
     length: u64,
@@ -43,7 +44,7 @@ pub(super) struct Chunks {
     parts: Parts,
 }
 
-impl Remote {
+impl Source {
     /// Fetches the footer.
     pub(super) async fn open(place: &Place, hub: &Arc<Hub>) -> Result<Self, CollectError> {
         let href = place.href();
@@ -82,15 +83,16 @@ impl Remote {
         Chunks { length: self.length, parts: self.parts.clone() }
     }
 
-    /// Fetches parts of the file.
+    /// Fetches parts of a row group.
     pub(super) async fn fetch(&self, wanted: &[Range<u64>]) -> Result<(), CollectError> {
         let joined = join(wanted);
         let bytes: u64 = joined.iter().map(|range| range.end - range.start).sum();
-        if bytes > GROUP_BYTES {
+        if bytes > GROUP_BYTES || joined.last().is_some_and(|last| last.end > self.length) {
             let reason = format!(
-                "one row group has {} MB of needed columns; write the index in smaller row groups, or \
-                 download it and give its path",
-                bytes >> 20
+                "a row group has {} MB of needed columns, of {} MB of the file; write the index in row \
+                 groups of 100,000 items or less",
+                bytes >> 20,
+                self.length >> 20
             );
             return Err(unreadable(self.href.to_string(), reason));
         }

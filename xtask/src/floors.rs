@@ -30,7 +30,7 @@ const EVERYDAY: [&str; 12] = [
 ];
 
 /// Heavy dependencies and the rooms that may have them.
-const HEAVY: [(&str, &[&str]); 22] = [
+const HEAVY: [(&str, &[&str]); 23] = [
     ("anyhow", &["surco"]),
     ("axum", &["surco-serve"]),
     ("base64", &["surco-eval"]),
@@ -43,14 +43,15 @@ const HEAVY: [(&str, &[&str]); 22] = [
     ("indicatif", &["surco"]),
     ("libdeflater", &["surco-raster"]),
     ("minijinja", &["surco-eval"]),
+    ("object_store", &["surco-store"]),
     ("parquet", &["surco-data"]),
     ("png", &["surco-eval"]),
     ("proj4rs", &["surco-raster"]),
-    ("reqwest", &["surco-collect"]),
-    ("rustls", &["surco-collect"]),
+    ("reqwest", &["surco-collect", "surco-store"]),
+    ("rustls", &["surco-collect", "surco-store"]),
     ("safetensors", &["surco-net", "surco-learn"]),
     ("smartcore", &["surco-eval"]),
-    ("tokio", &["surco-collect", "surco-serve"]),
+    ("tokio", &["surco-collect", "surco-serve", "surco-store"]),
     ("tower-http", &["surco-serve"]),
     ("zstd", &["surco-store"]),
 ];

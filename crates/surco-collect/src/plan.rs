@@ -206,6 +206,7 @@ fn cells_of_tile(
             cols: window.cols,
             bands: bands.iter().map(|&b| S2_BANDS[b].name.into()).collect(),
             scenes: here.iter().map(slot).collect(),
+            ..CellSpec::default()
         };
         let scenes = here.iter().map(|&i| (scenes[i].key.clone(), i)).collect();
         cells.push(CellPlan { id, window, spec, scenes });

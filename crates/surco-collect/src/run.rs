@@ -1,14 +1,13 @@
 //! All shards of a plan, or every n-th: fetched, written, counted.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use surco_core::{OffsetVerdict, Progress};
-use surco_store::{Hole, SHARD_DATES, SceneRecord, SceneSlot, Store};
+use surco_store::{Destination, Hole, SHARD_DATES, SceneRecord, SceneSlot, Store};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::fetch::Hub;
@@ -37,7 +36,7 @@ impl Default for Patience {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunOptions {
     /// The store, made if it is not there.
-    pub store: PathBuf,
+    pub store: Destination,
     /// Which of `shard_count` parts of the plan to run, from 0.
     ///
     /// Four neighbouring cells share their 20 m blocks and stay together: parts are dealt out in such
@@ -56,7 +55,7 @@ pub struct RunOptions {
 impl RunOptions {
     /// The whole plan into this store.
     #[must_use]
-    pub fn into_store(store: impl Into<PathBuf>) -> Self {
+    pub fn into_store(store: impl Into<Destination>) -> Self {
         Self {
             store: store.into(),
             shard_index: 0,

@@ -50,13 +50,20 @@ fn an_item_says_where_and_when_its_cell_is() {
     let item = json_of(&dir.path().join("19HBA/r03c09/manifest/item.json"));
     insta::assert_snapshot!(
         format!("{}\n{}\n{}", item["geometry"], item["bbox"], item["properties"]),
-        @""
+        @r#"
+    {"coordinates":[[[-71.2,-35.2],[-71.2,-35.3],[-71.1,-35.3],[-71.1,-35.2],[-71.2,-35.2]]],"type":"Polygon"}
+    [-71.2,-35.3,-71.1,-35.2]
+    {"cube:dimensions":{"band":{"type":"bands","values":["B02","B8A"]},"time":{"extent":["2017-07-14T02:40:00Z","2017-07-15T02:40:00Z"],"type":"temporal","values":["2017-07-14T02:40:00Z","2017-07-15T02:40:00Z"]},"x":{"axis":"x","extent":[300005.0,300895.0],"reference_system":32719,"step":10.0,"type":"spatial"},"y":{"axis":"y","extent":[6099305.0,6099995.0],"reference_system":32719,"step":-10.0,"type":"spatial"}},"cube:variables":{"reflectance":{"description":"surface reflectance, harmonised; 0 is no data","dimensions":["time","band","y","x"],"type":"data","unit":"1e-4"},"scl":{"description":"scene classification (SCL); 0 is no data","dimensions":["time","y","x"],"type":"data","unit":"1"}},"datetime":null,"end_datetime":"2017-07-15T02:40:00Z","proj:bbox":[300000.0,6099300.0,300900.0,6100000.0],"proj:code":"EPSG:32719","proj:shape":[70,90],"proj:transform":[10.0,0.0,300000.0,0.0,-10.0,6100000.0],"start_datetime":"2017-07-14T02:40:00Z"}
+    "#
     );
     store.write_collection(&text()).unwrap();
     let collection = json_of(&dir.path().join("collection.json"));
     insta::assert_snapshot!(
         format!("{}\n{}", collection["extent"], collection["links"]),
-        @""
+        @r#"
+    {"spatial":{"bbox":[[-71.2,-35.3,-71.1,-35.2]]},"temporal":{"interval":[["2017-07-14T02:40:00Z","2017-07-15T02:40:00Z"]]}}
+    [{"href":"./collection.json","rel":"root","type":"application/json"},{"href":"./19HBA/r03c09/manifest/item.json","rel":"item","type":"application/geo+json"}]
+    "#
     );
     assert!(store.write_item(&id(), &OUTLINE[..2]).is_err());
     assert!(store.write_item(&id(), &[[0.0, 0.0], [1.0, 0.0], [0.0, f64::NAN]]).is_err());

@@ -31,7 +31,7 @@ const EVERYDAY: [&str; 13] = [
 ];
 
 /// Heavy dependencies and the rooms that may have them.
-const HEAVY: [(&str, &[&str]); 23] = [
+const HEAVY: [(&str, &[&str]); 24] = [
     ("anyhow", &["surco"]),
     ("axum", &["surco-serve"]),
     ("base64", &["surco-eval"]),
@@ -45,14 +45,15 @@ const HEAVY: [(&str, &[&str]); 23] = [
     ("indicatif", &["surco"]),
     ("libdeflater", &["surco-raster"]),
     ("minijinja", &["surco-eval"]),
+    ("object_store", &["surco-store"]),
     ("parquet", &["surco-collect", "surco-data"]),
     ("png", &["surco-eval"]),
     ("proj4rs", &["surco-raster"]),
-    ("reqwest", &["surco-collect"]),
-    ("rustls", &["surco-collect"]),
+    ("reqwest", &["surco-collect", "surco-store"]),
+    ("rustls", &["surco-collect", "surco-store"]),
     ("safetensors", &["surco-net", "surco-learn"]),
     ("smartcore", &["surco-eval"]),
-    ("tokio", &["surco-collect", "surco-serve"]),
+    ("tokio", &["surco-collect", "surco-serve", "surco-store"]),
     ("tower-http", &["surco-serve"]),
     ("zstd", &["surco-store"]),
 ];

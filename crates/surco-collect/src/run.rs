@@ -1,7 +1,6 @@
 //! All shards of a plan, or every n-th: fetched, written, counted.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::ScopedJoinHandle;
@@ -10,7 +9,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use surco_core::{OffsetVerdict, Progress};
 use surco_store::{
-    Hole, SHARD_DATES, SceneRecord, SceneSlot, ShardBuffer, ShardPixels, Store, Written,
+    Destination, Hole, SHARD_DATES, SceneRecord, SceneSlot, ShardBuffer, ShardPixels, Store,
+    Written,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -41,7 +41,7 @@ impl Default for Patience {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunOptions {
     /// The store, made if it is not there.
-    pub store: PathBuf,
+    pub store: Destination,
     /// Which of `shard_count` parts of the plan to run, from 0.
     ///
     /// Four neighbouring cells share their 20 m blocks and stay together: parts are dealt out in such
@@ -60,7 +60,7 @@ pub struct RunOptions {
 impl RunOptions {
     /// The whole plan into this store.
     #[must_use]
-    pub fn into_store(store: impl Into<PathBuf>) -> Self {
+    pub fn into_store(store: impl Into<Destination>) -> Self {
         Self {
             store: store.into(),
             shard_index: 0,

@@ -325,6 +325,9 @@ fn values(meta: &CellMeta) -> Vec<(String, Vec<u8>)> {
     objects
 }
 
-fn pretty(value: &Value) -> Vec<u8> {
-    format!("{value:#}\n").into_bytes()
+/// Keys in order, whatever the features of serde_json that other crates turn on.
+pub(crate) fn pretty(value: &Value) -> Vec<u8> {
+    let mut sorted = value.clone();
+    sorted.sort_all_objects();
+    format!("{sorted:#}\n").into_bytes()
 }

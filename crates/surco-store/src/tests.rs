@@ -13,6 +13,9 @@ use zarrs::filesystem::FilesystemStore;
 
 use crate::{CellSpec, SceneRecord, SceneSlot, ShardBuffer, ShardPixels, Store, StoreError};
 
+mod sensors;
+mod stac;
+
 const BANDS: usize = 2;
 
 /// A cell of a few dates whose pixels are a hash of their place, with whole inner chunks of zeros.

@@ -69,6 +69,9 @@ impl Remote {
             let key = AmazonS3ConfigKey::Client(ClientConfigKey::Timeout);
             builder = builder.with_config(key, TIMEOUT);
         }
+        if goes_in_the_clear(&builder) {
+            return Err(wrong("its endpoint is not encrypted; AWS_ALLOW_HTTP=true allows that"));
+        }
         let client = builder.build().map_err(|e| wrong(&reason_of(&e)))?;
         let prefix = prefix.trim_matches('/').to_string();
         Ok(Self { bucket: Arc::new(client), url: shown(url).trim_end_matches('/').into(), prefix })
@@ -250,6 +253,16 @@ impl Remote {
     ) -> Result<T, StoreError> {
         answer.recv().map_err(|_| self.failed(verb, key, "the request was dropped"))
     }
+}
+
+/// Whether the service would be asked without encryption and nobody allowed it.
+fn goes_in_the_clear(builder: &AmazonS3Builder) -> bool {
+    let endpoint = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint]
+        .iter()
+        .find_map(|key| builder.get_config_value(key));
+    let allow = AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp);
+    let allowed = builder.get_config_value(&allow).is_some_and(|value| value == "true");
+    endpoint.is_some_and(|url| url.starts_with("http://")) && !allowed
 }
 
 fn stamp_of(meta: &ObjectMeta) -> Stamp {

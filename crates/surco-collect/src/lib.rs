@@ -12,6 +12,7 @@
 //! | `fetch`, `opened`, `fetching` | byte ranges, retries, headers that shards share |
 //! | `blocks`, `planes`, `parked`, `witness`, `offset` | from blocks to the planes of a shard |
 //! | `shard`, `run` | one shard, all shards |
+//! | [`report`] | what a store holds and what each run did |
 //!
 //! Absent on purpose: choosing splits, masking clouds (the store keeps the SCL), resampling other than
 //! doubling 20 m pixels.
@@ -29,6 +30,7 @@ mod opened;
 mod parked;
 mod plan;
 mod planes;
+pub mod report;
 mod request;
 mod run;
 mod scene;

@@ -22,6 +22,7 @@ mod atomic;
 mod error;
 mod manifest;
 mod metadata;
+mod planned;
 mod reader;
 mod shard;
 mod store;

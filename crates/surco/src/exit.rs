@@ -38,6 +38,7 @@ pub(crate) fn fault_of(error: &anyhow::Error) -> Fault {
         }
         ask!(
             surco_collect::CollectError,
+            surco_collect::report::ReportError,
             surco_store::StoreError,
             surco_data::CubeError,
             surco_data::LabelError,

@@ -1,9 +1,13 @@
 //! `surco collect`: from a catalog to the store.
 
+mod report;
+mod slurm;
+
 use std::path::PathBuf;
 
 use anyhow::Context;
 use jiff::civil::Date;
+use surco_collect::report::RunRecord;
 use surco_collect::{Area, CollectRequest, PlanFigures, RunOptions, plan, run as run_plan};
 use surco_core::Season;
 use surco_store::Store;
@@ -17,7 +21,7 @@ use crate::screen::Screen;
 /// command. Finished with holes, it lists them and exits with 5.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  surco collect --catalog https://earth-search.aws.element84.com/v1 \\\n      --bbox=-71.3,-34.4,-71.2,-34.3 --season 2023 --store valley\n  surco collect plan --catalog items.json --store valley\n  surco collect verify --store valley"
+    after_help = "Examples:\n  surco collect --catalog https://earth-search.aws.element84.com/v1 \\\n      --bbox=-71.3,-34.4,-71.2,-34.3 --season 2023 --store valley\n  surco collect plan --catalog items.json --store valley\n  surco collect verify --store valley\n  surco collect report --store valley --html valley.html\n  surco collect slurm --script valley.sh --tasks 16 --catalog items.json --store valley"
 )]
 pub(crate) struct Args {
     /// What to do; all of plan, run and report if not given
@@ -68,6 +72,10 @@ pub(crate) struct Args {
     /// Plan only
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    report: report::Args,
+    #[command(flatten)]
+    slurm: slurm::Args,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -78,14 +86,17 @@ enum Verb {
     Run,
     /// Read the whole store again and compare checksums
     Verify,
-    /// Say what the store holds
+    /// Say what the store holds, as a table and as a page
     Report,
+    /// Write a script that collects as a Slurm job array
+    Slurm,
 }
 
 pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
     match args.verb {
         Some(Verb::Verify) => verify(args, screen),
-        Some(Verb::Report) => report(args, screen),
+        Some(Verb::Report) => report::run(&args.store, &args.report, screen),
+        Some(Verb::Slurm) => slurm::run(&args.slurm, screen),
         Some(Verb::Plan) => collect(args, screen, true),
         Some(Verb::Run) | None => collect(args, screen, args.dry_run),
     }
@@ -135,7 +146,9 @@ fn collect(args: &Args, screen: &Screen, only_plan: bool) -> anyhow::Result<u64>
         retry_holes: args.retry_holes,
         ..RunOptions::into_store(&args.store)
     };
+    let started = jiff::Timestamp::now();
     let done = run_plan(&plan, &options, screen).context("cannot collect")?;
+    RunRecord::of(started, &options, &plan.figures, &done).write(&options.store)?;
     let holes = done.holes.len() as u64;
     let mut json = serde_json::to_value(&done)?;
     json["hole_list"] = json["holes"].take();
@@ -220,33 +233,4 @@ fn verify(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
         return Err(BadInput(text).into());
     }
     Ok(found.holes + found.missing_dates)
-}
-
-fn report(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
-    let store = Store::open(&args.store)?;
-    let mut rows = Vec::new();
-    let mut text = String::from("cell              dates  first       last        missing  holes");
-    let mut all_holes = 0;
-    for cell in store.cells()? {
-        let reader = store.unfinished_cell(&cell)?;
-        let day = |t: Option<&i64>| {
-            t.and_then(|&t| jiff::Timestamp::from_second(t).ok())
-                .map_or_else(|| "-".into(), |t| t.strftime("%Y-%m-%d").to_string())
-        };
-        let holes: usize = reader.scenes.iter().map(|s| s.holes.len()).sum();
-        all_holes += holes as u64 + reader.missing as u64;
-        let (first, last) = (day(reader.times.first()), day(reader.times.last()));
-        text += &format!(
-            "\n{:<16} {:>6}  {first:<10}  {last:<10}  {:>7}  {holes:>5}",
-            cell.to_string(),
-            reader.times.len(),
-            reader.missing
-        );
-        rows.push(serde_json::json!({
-            "cell": cell.to_string(), "dates": reader.times.len(), "first": first, "last": last,
-            "missing": reader.missing, "holes": holes,
-        }));
-    }
-    screen.result(&serde_json::json!({ "cells": rows }), &text)?;
-    Ok(all_holes)
 }

@@ -40,7 +40,7 @@ fn an_array_whose_daemons_are_killed_gives_the_bytes_of_one_process() {
 
     let alone = at("alone");
     assert_code(&mut collect("run", &alone, &[]), 5);
-    let expected = content(&alone);
+    let expected = tree(&alone);
     assert_eq!(shards_of(&alone), manifests(&expected), "one process does every shard once");
 
     let two = at("two");
@@ -53,7 +53,7 @@ fn an_array_whose_daemons_are_killed_gives_the_bytes_of_one_process() {
         let code = one.wait().expect("it was started here").code();
         assert!(matches!(code, Some(0 | 5)), "{code:?}");
     }
-    assert_same(&expected, &content(&two));
+    assert_same(&expected, &tree(&two));
     assert_eq!(shards_of(&two), manifests(&expected), "two processes do every shard once");
 
     let cluster = Cluster::start(&at("cluster"));
@@ -64,7 +64,7 @@ fn an_array_whose_daemons_are_killed_gives_the_bytes_of_one_process() {
     assert_code(slurm.arg("--script").arg(&script), 0);
     let done = cluster.run_and_disturb(&script, &array);
 
-    assert_same(&expected, &content(&array));
+    assert_same(&expected, &tree(&array));
     for (path, before) in &done {
         assert_eq!(before, &identity(path), "{} was written twice", path.display());
     }
@@ -103,11 +103,6 @@ fn cut_one_band_short(archive: &Path) {
     let path = archive.join(names.first().expect("the archive has a B08"));
     let bytes = fs::read(&path).expect("it was just listed");
     fs::write(&path, &bytes[..bytes.len() / 2]).expect("the folder is writable");
-}
-
-/// Every file of a store but the records of its runs.
-fn content(store: &Path) -> Tree {
-    tree(store).into_iter().filter(|(path, _)| !path.starts_with(".runs")).collect()
 }
 
 fn assert_same(expected: &Tree, found: &Tree) {

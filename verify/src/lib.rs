@@ -82,7 +82,7 @@ pub fn oracle<S: AsRef<OsStr>>(script: &str, args: impl IntoIterator<Item = S>) 
 /// SHA-256 of files, by path inside a folder.
 pub type Tree = BTreeMap<PathBuf, String>;
 
-/// Hashes every file under a folder; empty folders do not count.
+/// Hashes every file under a folder; empty folders do not count, nor do the records of a store's runs.
 ///
 /// # Panics
 /// If a file cannot be read.
@@ -95,7 +95,7 @@ pub fn tree(folder: &Path) -> Tree {
         for entry in entries {
             let path = entry.unwrap_or_else(|e| panic!("{}: {e}", next.display())).path();
             if path.is_dir() {
-                folders.push(path);
+                folders.extend((!path.ends_with(".runs")).then_some(path));
                 continue;
             }
             let bytes = fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));

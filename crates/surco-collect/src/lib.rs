@@ -15,6 +15,7 @@
 //! | `prepare`, `mask`, `witness`, `offset` | which pixels are wanted, and whether they carry an offset |
 //! | `blocks`, `piece`, `parked` | from blocks to the planes of a shard |
 //! | `shard`, `run` | one shard, all shards |
+//! | [`report`] | what a store holds and what each run did |
 //!
 //! Absent on purpose: choosing splits, resampling other than doubling 20 m pixels.
 
@@ -36,6 +37,7 @@ mod piece;
 mod plan;
 mod pool;
 mod prepare;
+pub mod report;
 mod request;
 mod run;
 mod scene;

@@ -8,6 +8,7 @@ mod batch;
 mod cube;
 mod labels;
 mod normalise;
+pub mod places;
 mod sample;
 mod season_token;
 mod table;

@@ -32,6 +32,7 @@ mod manifest;
 mod metadata;
 mod pixel;
 mod place;
+mod planned;
 mod reader;
 mod shard;
 mod spec;

@@ -9,6 +9,7 @@ mod evaluate;
 mod map;
 mod meta;
 mod pretrain;
+mod sample;
 mod simulate;
 
 use clap::Subcommand;
@@ -21,6 +22,7 @@ pub(crate) enum Command {
     Demo(demo::Args),
     Doctor(doctor::Args),
     Simulate(simulate::Args),
+    Sample(sample::Args),
     Collect(collect::Args),
     Pretrain(pretrain::Args),
     Meta(meta::Args),
@@ -37,6 +39,7 @@ impl Command {
             Self::Demo(args) => demo::run(&args, screen),
             Self::Doctor(args) => doctor::run(&args, screen),
             Self::Simulate(args) => simulate::run(&args, screen),
+            Self::Sample(args) => sample::run(&args, screen),
             Self::Collect(args) => collect::run(&args, screen),
             Self::Pretrain(args) => pretrain::run(&args, screen),
             Self::Meta(args) => meta::run(&args, screen),

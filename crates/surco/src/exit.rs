@@ -38,10 +38,12 @@ pub(crate) fn fault_of(error: &anyhow::Error) -> Fault {
         }
         ask!(
             surco_collect::CollectError,
+            surco_collect::report::ReportError,
             surco_store::StoreError,
             surco_data::CubeError,
             surco_data::LabelError,
             surco_data::TableError,
+            surco_data::places::PlacesError,
             surco_learn::LearnError,
             surco_net::WeightsError,
             surco_map::TaskError,

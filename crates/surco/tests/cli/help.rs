@@ -16,8 +16,8 @@ fn commands(of: &[&str]) -> Vec<String> {
 #[test]
 fn every_command_is_listed_with_what_it_gives() {
     let want = [
-        "demo", "doctor", "simulate", "collect", "pretrain", "meta", "adapt", "map", "area",
-        "evaluate",
+        "demo", "doctor", "simulate", "sample", "collect", "pretrain", "meta", "adapt", "map",
+        "area", "evaluate",
     ];
     assert_eq!(commands(&[]), want);
     let help = Run::of(&mut surco(["--help"])).stdout;

@@ -189,13 +189,16 @@ fn point(field: &Value) -> Value {
     })
 }
 
-/// All files under a folder by their path in it.
+/// All files under a folder by their path in it; the records of a store's runs hold times and do not count.
 pub(crate) fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut open = vec![folder.to_path_buf()];
     while let Some(dir) = open.pop() {
         for entry in fs::read_dir(&dir).unwrap() {
             let path = entry.unwrap().path();
+            if path.ends_with(".runs") {
+                continue;
+            }
             if path.is_dir() {
                 open.push(path);
             } else {

@@ -2,7 +2,7 @@
 
     python benches/country_index.py TILES.geojson OUT.parquet [--years 8] [--per-year 130]
 
-TILES.geojson: tiles with `Name` or `tile` and their outlines. Needs pyarrow. The items are made up, but have
+TILES.geojson: tiles with `tile`, `epsg`, `xmin`, `ymin` and their outlines. Needs pyarrow. The items are made up, but have
 the columns, the assets and the lengths of text of Earth Search's `sentinel-2-c1-l2a`. Then:
 
     cargo build --release -p surco-collect --example plan_country
@@ -29,7 +29,7 @@ def wkb(ring):
     return struct.pack("<BII", 1, 3, 1) + struct.pack("<I", len(ring)) + points
 
 
-def assets(tile, name, when):
+def assets(tile, corner, name, when):
     zone, band, square = tile[:-3], tile[-3], tile[-2:]
     folder = f"{ROOT}/{zone}/{band}/{square}/{when.year}/{when.month}/{name}"
     found = {}
@@ -44,7 +44,7 @@ def assets(tile, name, when):
                 "title": f"{key} - {px}m",
                 "gsd": float(px),
                 "proj:shape": [side, side],
-                "proj:transform": [float(px), 0.0, 399960.0, 0.0, -float(px), 6100000.0],
+                "proj:transform": [float(px), 0.0, corner[0], 0.0, -float(px), corner[1]],
                 "file:size": 50_135_369,
                 "file:checksum": "1220" + digest,
                 "roles": ["data", "reflectance"],
@@ -58,7 +58,7 @@ def assets(tile, name, when):
     return found
 
 
-def items(tile, ring, years, per_year):
+def items(tile, epsg, corner, ring, years, per_year):
     lons, lats = [p[0] for p in ring], [p[1] for p in ring]
     corners = [min(ring, key=lambda p: s * p[0] + t * p[1]) for s, t in
                ((1, 1), (-1, 1), (-1, -1), (1, -1))]
@@ -76,7 +76,7 @@ def items(tile, ring, years, per_year):
             "collection": "sentinel-2-c1-l2a", "datetime": when, "created": when,
             "updated": when, "platform": f"sentinel-2{satellite.lower()}",
             "constellation": "sentinel-2", "eo:cloud_cover": float(n * 37 % 101),
-            "proj:epsg": 32700 + zone, "mgrs:utm_zone": zone, "grid:code": f"MGRS-{tile}",
+            "proj:epsg": epsg, "mgrs:utm_zone": zone, "grid:code": f"MGRS-{tile}",
             "s2:processing_baseline": "05.10", "s2:generation_time": when.isoformat(),
             "s2:datatake_id": f"GS2{satellite}_{stamp}_{n:06}_N05.10",
             "s2:datastrip_id": f"S2{satellite}_OPER_MSI_L2A_DS_2APS_{stamp}_S{stamp}_N05.10",
@@ -85,7 +85,7 @@ def items(tile, ring, years, per_year):
             "bbox": box, "geometry": outline,
             "links": [{"rel": "self", "href": f"https://example.org/items/{name}"},
                       {"rel": "root", "href": "https://example.org/v1"}],
-            "assets": assets(tile, name, when),
+            "assets": assets(tile, corner, name, when),
         }
 
 
@@ -99,10 +99,12 @@ def main():
     features = json.load(open(args.tiles))["features"]
     writer, rows = None, 0
     for feature in features:
-        tile = feature["properties"].get("Name") or feature["properties"]["tile"]
+        known = feature["properties"]
+        tile, corner = known["tile"], (known["xmin"], known["ymin"] + 109800.0)
         shape = feature["geometry"]["coordinates"]
         ring = shape[0][0] if feature["geometry"]["type"] == "MultiPolygon" else shape[0]
-        table = pa.Table.from_pylist(list(items(tile, ring, args.years, args.per_year)))
+        table = pa.Table.from_pylist(list(
+            items(tile, known["epsg"], corner, ring, args.years, args.per_year)))
         if writer is None:
             writer = pq.ParquetWriter(args.out, table.schema, compression="zstd")
         writer.write_table(table.cast(writer.schema))

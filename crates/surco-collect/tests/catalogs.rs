@@ -8,8 +8,8 @@ use std::fs;
 use std::net::TcpListener;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -17,8 +17,8 @@ use surco_collect::{CollectRequest, Patience, Plan, plan_with};
 use surco_core::{Progress, Season, Silent};
 
 use imitation::{Answer, Asked, Imitation};
-use world::scenes::{DATES, item, name};
-use world::{PATIENCE, request};
+use world::scenes::{DATES, folder, item, name};
+use world::{PATIENCE, collect, request};
 
 fn planned(request: &CollectRequest) -> Plan {
     plan_with(request, PATIENCE, &Silent).unwrap()
@@ -249,6 +249,33 @@ fn a_service_that_throttles_gently_is_not_given_up_after_so_many_attempts() {
     let mut asked = request(&service.url);
     asked.collections = vec!["c".into()];
     assert_eq!(planned(&asked).figures.scenes, 3, "twelve attempts are allowed");
+}
+
+#[test]
+fn a_host_that_takes_four_at_a_time_is_soon_asked_that_much() {
+    let (busy, refused) = (AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
+    let counted = refused.clone();
+    let service = Imitation::new(move |asked: &Asked| {
+        let now = busy.fetch_add(1, Ordering::Relaxed) + 1;
+        let answer = if now > 4 {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Answer::status(503)
+        } else {
+            std::thread::sleep(Duration::from_millis(2));
+            match fs::read(folder().join(asked.path.trim_start_matches('/'))) {
+                Ok(whole) => Answer::part(&whole, asked),
+                Err(_) => Answer::status(404),
+            }
+        };
+        busy.fetch_sub(1, Ordering::Relaxed);
+        answer
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let summary = collect(&format!("{}/items.json", service.url), dir.path()).unwrap();
+    assert_eq!(summary.holes, []);
+    let (asked, refused) = (service.log().len() as u64, refused.load(Ordering::Relaxed));
+    assert!(asked > 600, "{asked} requests");
+    assert!(refused * 3 < asked, "{refused} of {asked} requests were one too many");
 }
 
 /// Keeps what it hears about waiting.

@@ -21,7 +21,7 @@ use surco_core::{Season, Silent};
 
 use imitation::{Answer, Asked, Imitation};
 use world::scenes::{DATES, folder, item, name};
-use world::{PATIENCE, request};
+use world::{PATIENCE, collect, request};
 
 const SCHEMA: &str = "message items {
     required binary id (UTF8);
@@ -36,6 +36,14 @@ const SCHEMA: &str = "message items {
         required double ymin;
         required double xmax;
         required double ymax;
+    }
+    required group links (LIST) {
+        repeated group list {
+            required group element {
+                required binary rel (UTF8);
+                required binary href (UTF8);
+            }
+        }
     }
     required binary thumbnail;
     required binary assets (JSON);
@@ -54,8 +62,31 @@ fn numbers(group: &mut SerializedRowGroupWriter<'_, File>, values: &[i64]) {
     column.close().unwrap();
 }
 
+/// One link an item.
+fn links(group: &mut SerializedRowGroupWriter<'_, File>, items: usize, rel: &str, href: &str) {
+    for text in [rel, href] {
+        let values: Vec<ByteArray> = vec![text.into(); items];
+        let mut column = group.next_column().unwrap().unwrap();
+        let (there, first) = (vec![1; items], vec![0; items]);
+        column.typed::<ByteArrayType>().write_batch(&values, Some(&there), Some(&first)).unwrap();
+        column.close().unwrap();
+    }
+}
+
 /// Writes the items of these dates, some a row group; every second group lies elsewhere if `apart`.
 fn write(path: &Path, dates: Range<usize>, a_group: usize, apart: bool) {
+    write_of("https://example.org", "./", path, dates, a_group, apart);
+}
+
+/// The same of a service whose files lie somewhere.
+fn write_of(
+    service: &str,
+    files: &str,
+    path: &Path,
+    dates: Range<usize>,
+    a_group: usize,
+    apart: bool,
+) {
     let schema = Arc::new(parse_message_type(SCHEMA).unwrap());
     let file = File::create(path).unwrap();
     let properties = Arc::new(WriterProperties::builder().build());
@@ -82,9 +113,11 @@ fn write(path: &Path, dates: Range<usize>, a_group: usize, apart: bool) {
             column.typed::<DoubleType>().write_batch(&values, None, None).unwrap();
             column.close().unwrap();
         }
+        links(&mut group, items.len(), "root", &format!("{service}/api/stac/v1"));
         let noise = |i: usize| (0..20_000).map(|k| char::from(b'a' + (k * i % 23) as u8)).collect();
         texts(&mut group, &(0..items.len()).map(noise).collect::<Vec<String>>());
-        let assets: Vec<String> = items.iter().map(|item| item["assets"].to_string()).collect();
+        let assets = items.iter().map(|item| item["assets"].to_string().replace("./", files));
+        let assets: Vec<String> = assets.collect();
         texts(&mut group, &assets);
         group.close().unwrap();
     }
@@ -155,6 +188,29 @@ fn only_the_needed_columns_of_the_needed_groups_cross_the_network() {
     assert_eq!(ids(&planned(&asked)), [name(4), name(5)]);
     let footer_and_head = 256 * 1024 + 4;
     assert!(bytes(before) < footer_and_head + whole.len() as u64 / 3, "{}", bytes(before));
+}
+
+/// As in an index of Planetary Computer: the file does not lie there, but its items say where they are from.
+#[test]
+fn files_of_an_index_are_signed_by_the_service_that_its_items_name() {
+    let service = Imitation::new(|asked: &Asked| {
+        if asked.path == "/api/sas/v1/token/account/container" {
+            return Answer::json(&serde_json::json!({ "token": "sig=good" }));
+        }
+        match asked.path.strip_prefix("/account/container/") {
+            Some(file) if asked.query == "sig=good" => {
+                Answer::part(&fs::read(folder().join(file)).unwrap(), asked)
+            }
+            _ => Answer::status(403),
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("items.parquet");
+    let files = format!("{}/account/container/", service.url);
+    write_of(&service.url, &files, &path, 0..2, 2, false);
+    let summary = collect(path.to_str().unwrap(), &dir.path().join("store")).unwrap();
+    assert_eq!((summary.scenes, summary.holes), (2, Vec::new()));
+    assert_eq!(service.count("/api/sas"), 1);
 }
 
 /// The words a user reads when an index cannot be used.

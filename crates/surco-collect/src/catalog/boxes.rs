@@ -2,6 +2,8 @@
 //!
 //! One box around Chile is mostly ocean and Argentina; a box for each band of latitude follows the country.
 
+use surco_raster::vector::Polygon;
+
 use crate::Area;
 
 /// West, south, east and north in degrees.
@@ -14,10 +16,14 @@ const GAP_DEG: f64 = 1.0;
 
 /// Boxes that together hold an area.
 pub(super) fn boxes(area: &Area) -> Vec<Box4> {
-    let polygons = match area {
-        Area::Bbox(bbox) => return vec![*bbox],
-        Area::Polygons(polygons) => polygons,
-    };
+    match area {
+        Area::Bbox(bbox) => vec![*bbox],
+        Area::Polygons(polygons) => around_all(polygons),
+    }
+}
+
+/// Boxes that together hold polygons, however many.
+fn around_all(polygons: &[Polygon]) -> Vec<Box4> {
     let rings: Vec<&[[f64; 2]]> =
         polygons.iter().filter_map(|p| p.rings.first()).map(Vec::as_slice).collect();
     let lats = rings.iter().flat_map(|ring| ring.iter().map(|p| p[1]));
@@ -69,8 +75,6 @@ pub(super) fn meet(a: Box4, b: Box4) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use surco_raster::vector::Polygon;
-
     use super::*;
 
     fn square(west: f64, south: f64, side: f64) -> Polygon {

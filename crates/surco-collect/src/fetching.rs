@@ -113,8 +113,9 @@ impl<'a> Fetching<'a> {
         }
     }
 
-    /// Whether work should end now, and why.
+    /// Whether work should end now, and why; says whom it waits for.
     pub(crate) fn check(&self) -> Result<(), CollectError> {
+        self.headers.hub.say_waiting(self.progress);
         let stopped = self.progress.stopped() || self.ending.load(Ordering::Relaxed);
         if stopped { Err(CollectError::Stopped) } else { Ok(()) }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, RANGE};
-use reqwest::{StatusCode, Url};
+use reqwest::{Response, StatusCode, Url};
 
 use super::hub::{Failed, Tried, retryable};
 use super::token::Token;
@@ -99,18 +99,32 @@ impl HttpFile {
             return again(format!("Content-Range {part:?}, expected {expected:?}"));
         }
         let etag = response.headers().get(ETAG).and_then(|e| e.to_str().ok()).map(str::to_string);
-        let body = response.bytes().await.map_err(|e| Failed::transport(&e))?;
-        self.hub.count(body.len());
-        let length = part.end - part.start;
-        if body.len() as u64 != length {
-            return again(format!("{} bytes, expected {length}", body.len()));
-        }
+        let bytes = whole_body(response, (part.end - part.start) as usize).await?;
+        self.hub.count(bytes.len());
         if let Some(etag) = etag
             && *self.etag.get_or_init(|| etag.clone()) != etag
         {
             return Err(Failed::Final(FetchError::Changed));
         }
-        Ok(Fetched { bytes: body.to_vec(), total })
+        Ok(Fetched { bytes, total })
+    }
+}
+
+/// The body of an answer, which must be as long as it was announced; more is not even read.
+async fn whole_body(mut response: Response, length: usize) -> Result<Vec<u8>, Failed> {
+    let cut = |got: usize| Failed::cut(format!("truncated: {got} of {length} bytes came"));
+    let mut bytes = Vec::with_capacity(length);
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if bytes.len() + chunk.len() <= length => {
+                bytes.extend_from_slice(&chunk)
+            }
+            Ok(Some(_)) => return Err(Failed::again(format!("more than {length} bytes came"))),
+            Ok(None) if bytes.len() == length => return Ok(bytes),
+            Ok(None) => return Err(cut(bytes.len())),
+            Err(error) if error.is_timeout() => return Err(Failed::transport(&error)),
+            Err(_) => return Err(cut(bytes.len())),
+        }
     }
 }
 

@@ -55,17 +55,24 @@ pub(super) enum Failed {
         overload: bool,
         /// When it asked us to come back.
         after: Option<Duration>,
+        /// The answer was good as far as it went.
+        cut: bool,
     },
 }
 
 impl Failed {
     /// A fault of one answer.
     pub(super) fn again(reason: impl Into<String>) -> Self {
-        Self::Retry { reason: reason.into(), overload: false, after: None }
+        Self::Retry { reason: reason.into(), overload: false, after: None, cut: false }
     }
 
     pub(super) fn transport(error: &reqwest::Error) -> Self {
-        Self::Retry { reason: words(error), overload: error.is_timeout(), after: None }
+        Self::Retry { reason: words(error), overload: error.is_timeout(), after: None, cut: false }
+    }
+
+    /// An answer that ended too early.
+    pub(super) fn cut(reason: String) -> Self {
+        Self::Retry { reason, overload: false, after: None, cut: true }
     }
 }
 
@@ -74,6 +81,8 @@ impl Failed {
 pub(super) struct Tried {
     attempts: u32,
     waited: Duration,
+    /// Attempts that brought the beginning of a good answer.
+    cut: u32,
 }
 
 impl Hub {
@@ -148,7 +157,7 @@ impl Hub {
         let permit = self.host(url).permit().await;
         let outcome = request.await;
         match &outcome {
-            Err(Failed::Retry { reason, overload, after }) => {
+            Err(Failed::Retry { reason, overload, after, .. }) => {
                 permit.bad(reason, *overload, after.map(|a| a.min(LONGEST_ASKED)));
             }
             Ok(_) | Err(Failed::Final(_) | Failed::Denied(_)) => permit.good(),
@@ -176,14 +185,21 @@ impl Hub {
         let (reason, after) = match failed {
             Failed::Final(error) => return Err(error),
             Failed::Denied(status) => return Err(FetchError::Gone(format!("HTTP {status}"))),
-            Failed::Retry { reason, after, .. } => (reason, after),
+            Failed::Retry { reason, after, cut, .. } => {
+                tried.cut += u32::from(cut);
+                (reason, after)
+            }
         };
         let backoff = |attempt: u32| {
             (self.patience.first_wait * 2_u32.pow((attempt - 1).min(20))).min(LONGEST_WAIT)
         };
         let whole: Duration = (1..self.patience.attempts).map(backoff).sum();
         if tried.attempts >= self.patience.attempts && tried.waited * 2 >= whole {
-            return Err(FetchError::Down { attempts: tried.attempts, reason });
+            // A service that answers and always stops early has a broken file, and may have whole ones.
+            return Err(match tried.cut == tried.attempts {
+                true => FetchError::Gone(reason),
+                false => FetchError::Down { attempts: tried.attempts, reason },
+            });
         }
         let jittered = backoff(tried.attempts).mul_f64(0.5 + chance());
         // Those who were told the same moment come back one after the other.
@@ -242,6 +258,7 @@ pub(super) fn retryable(response: &Response) -> Result<StatusCode, Failed> {
             reason: format!("HTTP {status}"),
             overload: matches!(status.as_u16(), 408 | 429 | 503 | 504),
             after: retry_after(response.headers()),
+            cut: false,
         }),
         _ => Ok(status),
     }

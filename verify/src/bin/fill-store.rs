@@ -1,7 +1,7 @@
 //! A process of its own for the tests of stores: it can be given other credentials, and be killed.
 //!
 //! ```text
-//! fill-store write DEST         two shards of noise over fields, nothing done twice
+//! fill-store write DEST         two shards of noise over fields and their STAC, nothing done twice
 //! fill-store plan DEST N        a cell of one scene, the N-th
 //! fill-store axis DEST          the cell's scenes, one a line
 //! fill-store verify DEST        what the store holds, as JSON
@@ -9,6 +9,7 @@
 #![allow(clippy::print_stdout, reason = "its answers")]
 
 use std::error::Error;
+use std::process::ExitCode;
 
 use ndarray::{Array3, Array4, s};
 use surco_core::{CellId, Georef, Silent, Window};
@@ -20,7 +21,17 @@ const DATES: usize = 18;
 const BANDS: usize = 10;
 const SIDE: usize = 320;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {

@@ -113,9 +113,6 @@ mod tests {
              chile, labelled_chile_ine_19hba, oracles, s2_stack_flanders_2018_31UDS"
         );
         let err = data_folder(Some("/usr".into()), Path::new("/")).unwrap_err();
-        assert!(
-            err.to_string().starts_with("the test data lack chile"),
-            "{err}"
-        );
+        assert!(err.to_string().starts_with("the test data lack chile"), "{err}");
     }
 }

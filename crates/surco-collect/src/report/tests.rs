@@ -97,7 +97,10 @@ fn a_date_is_done_in_a_tile_when_all_its_cells_have_it() {
     assert_eq!(tile.total(), MonthCount { planned: 3, done: 2, with_holes: 1 });
     let cell = &found.cells[0];
     assert_eq!((cell.dates, cell.missing, cell.holes, cell.hole_pixels), (2, 1, 1, 1200));
-    assert_eq!((cell.first.as_deref(), cell.last.as_deref()), (Some("2023-05-01"), Some("2023-05-11")));
+    assert_eq!(
+        (cell.first.as_deref(), cell.last.as_deref()),
+        (Some("2023-05-01"), Some("2023-05-11"))
+    );
     assert_eq!(found.hole_list[0].day, "2023-05-11");
     assert_eq!(found.runs, [record(5, 0)]);
 }

@@ -69,7 +69,7 @@ SlurmdPort=$3
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=$dir/munge.sock,cred_expire=3
+AuthInfo=socket=$dir/munge.sock,cred_expire=5
 CredType=cred/munge
 ProctrackType=proctrack/pgid
 TaskPlugin=task/none
@@ -90,6 +90,8 @@ SlurmdParameters=config_overrides
 ReturnToService=2
 JobRequeue=1
 KillWait=2
+SlurmdTimeout=15
+MessageTimeout=5
 MinJobAge=3600
 NodeName=worker NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 CPUs=2 RealMemory=4096
 PartitionName=main Nodes=worker Default=YES MaxTime=INFINITE State=UP

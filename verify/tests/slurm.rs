@@ -184,6 +184,23 @@ fn signal(name: &str, process: u32) -> bool {
     Command::new("kill").args(["-s", name, &process]).output().is_ok_and(|o| o.status.success())
 }
 
+/// Stops every process that collects into a store in the middle of its work, those that are only starting
+/// too, until no task has begun or ended for as long as the controller takes to save that.
+fn hold_all(store: &Path) -> Vec<Running> {
+    let (mut held, mut since): (Vec<Running>, _) = (Vec::new(), Instant::now());
+    wait_for("tasks in the middle of their work", || {
+        let mut now = running(store);
+        now.retain(|one| held.iter().all(|known| known.process != one.process));
+        now.retain(|one| signal("STOP", one.process));
+        if !now.is_empty() {
+            since = Instant::now();
+            held.append(&mut now);
+        }
+        (!held.is_empty() && since.elapsed() > STATE_IS_SAVED).then_some(())
+    });
+    held
+}
+
 /// A cluster of one machine; it ends with the test.
 struct Cluster {
     folder: PathBuf,
@@ -236,14 +253,10 @@ impl Cluster {
         assert!(submitted.status.success(), "{}", said(&submitted));
         let job = String::from_utf8_lossy(&submitted.stdout).trim().to_string();
 
-        let held = wait_for("a task in the middle of its work", || {
-            let begun = store.exists() && tree(store).keys().any(|path| is_manifest(path));
-            let held: Vec<Running> = if begun { running(store) } else { Vec::new() };
-            let held: Vec<Running> =
-                held.into_iter().filter(|one| signal("STOP", one.process)).collect();
-            (!held.is_empty()).then_some(held)
+        wait_for("the first shard", || {
+            (store.exists() && tree(store).keys().any(|path| is_manifest(path))).then_some(())
         });
-        sleep(STATE_IS_SAVED);
+        let held = hold_all(store);
         for daemon in ["slurmd", "slurmctld"] {
             let process = self.process(daemon).expect("it runs");
             assert!(signal("KILL", process), "{daemon} {process} was not there to be killed");
@@ -276,8 +289,7 @@ impl Cluster {
             let task = format!("{job}_{part}");
             let shown = said(&self.ask("scontrol", &["show", "job", &task]));
             assert!(shown.contains("JobState=COMPLETED"), "{shown}{}", self.log(&job, part));
-            let again = !shown.contains("Restarts=0");
-            assert_eq!(again, part == victim.part, "{shown}");
+            assert!(part != victim.part || !shown.contains("Restarts=0"), "{shown}");
         }
         let logs: String = (0..TASKS).map(|part| self.log(&job, part)).collect();
         assert!(logs.contains("finished with holes"), "{logs}");

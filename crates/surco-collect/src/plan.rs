@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use surco_core::{CellId, Progress, S2_BANDS, Window};
-use surco_raster::projection::wkt;
+use surco_raster::projection::{CrsError, Projection, wkt};
 use surco_store::{CellSpec, SceneSlot};
 
 pub use figures::PlanFigures;
@@ -107,6 +107,24 @@ impl Plan {
             scenes: cell.scenes.iter().map(slot).collect(),
             ..CellSpec::default()
         }
+    }
+
+    /// The corners of a cell in degrees.
+    pub(crate) fn outline(&self, cell: usize) -> Result<Vec<[f64; 2]>, CollectError> {
+        let CellSpec { georef, rows, cols, .. } = self.spec(cell);
+        let place = |e: CrsError| CollectError::Request {
+            what: "cell",
+            found: format!("{}: {e}", self.cells[cell].id),
+            expected: "a cell in WGS 84 / UTM",
+        };
+        let projection = Projection::from_epsg(georef.epsg).map_err(place)?;
+        let corners = [(0, 0), (rows, 0), (rows, cols), (0, cols)];
+        let degrees = corners.map(|(row, col)| {
+            let x = georef.x0_m + col as f64 * georef.px_m;
+            let y = georef.y0_m - row as f64 * georef.px_m;
+            projection.to_lonlat(x, y).map(|(lon, lat)| [lon, lat]).map_err(place)
+        });
+        degrees.into_iter().collect()
     }
 
     /// The scenes of a cell by their acquisition key: places in [`Plan::scenes`].

@@ -1,6 +1,6 @@
 //! All shards of a plan, or every n-th: fetched, written, counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::ScopedJoinHandle;
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use surco_core::{OffsetVerdict, Progress};
 use surco_store::{
-    Destination, Hole, SHARD_DATES, SceneRecord, SceneSlot, ShardBuffer, ShardPixels, Store,
-    Written,
+    CollectionText, Destination, Hole, SHARD_DATES, SceneRecord, SceneSlot, ShardBuffer,
+    ShardPixels, Store, Written,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -161,6 +161,7 @@ pub fn run(
 
     let mut tally = Tally::default();
     let mut todo = Vec::new();
+    let cells: BTreeSet<usize> = selected.iter().map(|work| work.cell).collect();
     for work in selected {
         let work = undone(plan, &store, options, work, &mut tally)?;
         if work.dates.is_empty() {
@@ -174,12 +175,26 @@ pub fn run(
     let done = write_all(&fetching, &store, &todo, &mut tally);
     // Tasks that still wait for the network are dropped with the runtime.
     done?;
+    describe(plan, &store, &cells)?;
     progress.report("collect", total, total, "");
     let mut summary = tally.finish();
     summary.blocks = fetching.blocks.load(Ordering::Relaxed);
     summary.bytes_fetched = hub.carried();
     summary.seconds = started.elapsed().as_secs_f64();
     Ok(summary)
+}
+
+/// Describes the finished cells as STAC items, and the store as their collection.
+fn describe(plan: &Plan, store: &Store, cells: &BTreeSet<usize>) -> Result<(), CollectError> {
+    for &cell in cells {
+        store.write_item(&plan.cells[cell].id, &plan.outline(cell)?)?;
+    }
+    store.write_collection(&CollectionText {
+        id: "surco".into(),
+        description: "Cubes of satellite images, collected with Surco".into(),
+        license: "other".into(),
+    })?;
+    Ok(())
 }
 
 /// Fetches and writes shard after shard.
@@ -273,11 +288,12 @@ fn select(
         }
         let shards = axes.iter().map(|a| a.len().div_ceil(SHARD_DATES)).max().unwrap_or(0);
         let mut ours = vec![false; cells.len()];
+        let planned: Vec<_> = cells.iter().map(|&cell| (cell, plan.scenes_by_key(cell))).collect();
         for shard in 0..shards {
-            let dealt: Vec<(usize, Work)> = cells
+            let dealt: Vec<(usize, Work)> = planned
                 .iter()
                 .zip(&axes)
-                .map(|(&cell, axis)| work_of(plan, cell, shard, axis))
+                .map(|((cell, planned), axis)| work_of(*cell, planned, shard, axis))
                 .enumerate()
                 .filter(|(_, work)| !work.dates.is_empty())
                 .collect();
@@ -299,9 +315,8 @@ fn select(
     Ok(works)
 }
 
-fn work_of(plan: &Plan, cell: usize, shard: usize, axis: &[SceneSlot]) -> Work {
+fn work_of(cell: usize, planned: &HashMap<&str, usize>, shard: usize, axis: &[SceneSlot]) -> Work {
     let slots = axis.iter().skip(shard * SHARD_DATES).take(SHARD_DATES).enumerate();
-    let planned = plan.scenes_by_key(cell);
     let dates =
         slots.filter_map(|(slot, s)| planned.get(&*s.key).map(|&scene| Date { slot, scene }));
     Work { cell, shard, dates: dates.collect() }

@@ -16,9 +16,6 @@ use crate::{Area, CollectError, CollectRequest};
 /// Items a page is asked to hold.
 const PAGE_ITEMS: u32 = 200;
 
-/// Collections that are taken if the user names none, best first.
-const PREFERRED: [&str; 2] = ["sentinel-2-c1-l2a", "sentinel-2-l2a"];
-
 /// Every scene that the catalog has for a request; the filters are applied by the caller.
 pub(crate) async fn scenes(
     request: &CollectRequest,
@@ -44,7 +41,7 @@ async fn scenes_of(
         .map_err(|reason| CollectError::CatalogFile { path: catalog.into(), reason })?;
     let base = Base::of(&place);
     let catalog = name_of(&place);
-    let reading = Reading { bands, base: &base, catalog: &catalog };
+    let reading = Reading { sensor: &request.sensor, bands, base: &base, catalog: &catalog };
     let mut scenes = Vec::new();
     let mut take = |page: &mut Value| {
         for value in items_of(page) {
@@ -91,7 +88,9 @@ async fn search(
     if let Some(Area::Bbox(bbox)) = request.area {
         query.insert("bbox".into(), json!(bbox));
     }
-    if let [season] = request.seasons[..] {
+    if let [season] = request.seasons[..]
+        && !request.sensor.is_static()
+    {
         let span = format!("{}T00:00:00Z/{}T00:00:00Z", season.from, season.to);
         query.insert("datetime".into(), json!(span));
     }
@@ -171,8 +170,9 @@ async fn collections(
         .flatten()
         .filter_map(|c| c["id"].as_str())
         .collect();
-    if let Some(best) = PREFERRED.iter().find(|p| ids.contains(p)) {
-        return Ok(vec![(*best).to_string()]);
+    let preferred = &request.sensor.collections;
+    if let Some(best) = preferred.iter().find(|p| ids.contains(&p.as_str())) {
+        return Ok(vec![best.clone()]);
     }
     match ids[..] {
         [] => Ok(Vec::new()),
@@ -180,7 +180,7 @@ async fn collections(
         _ => Err(CollectError::Request {
             what: "collection not named",
             found: ids.join(", "),
-            expected: "one of these, or a catalog with sentinel-2-c1-l2a or sentinel-2-l2a",
+            expected: "one of these, or a catalog with a collection of the sensor",
         }),
     }
 }
@@ -245,6 +245,9 @@ fn parse_item(value: Value) -> Result<Item, CollectError> {
 }
 
 fn may_lie_in(item: &Item, request: &CollectRequest) -> bool {
+    if !request.sensor.reads_platform(item.properties.platform.as_deref()) {
+        return false;
+    }
     let time = item.properties.datetime.as_ref().or(item.properties.start_datetime.as_ref());
     let day = time.and_then(|t| t.get(..10)).and_then(|d| d.parse().ok());
     day.is_none_or(|day| request.wants(day))

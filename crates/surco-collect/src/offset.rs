@@ -140,7 +140,8 @@ mod tests {
             "assets": { "red": asset, "scl": asset },
         });
         let base = Base::of(&Href::of("/x/items.json").unwrap());
-        let reading = Reading { bands: &[2], base: &base, catalog: "local" };
+        let sensor = surco_core::Sensor::default();
+        let reading = Reading { sensor: &sensor, bands: &[2], base: &base, catalog: "local" };
         reading.scene(serde_json::from_value(item).unwrap()).unwrap()
     }
 

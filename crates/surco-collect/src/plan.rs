@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use surco_core::{CellId, Georef, Progress, S2_BANDS, Window, cells_of};
+use surco_core::{CellId, Georef, Progress, Sensor, Window, cells_of};
 use surco_raster::projection::{Projection, wkt};
 use surco_store::{CellSpec, SHARD_DATES, SceneSlot};
 
@@ -13,7 +13,7 @@ use crate::fetch::Hub;
 use crate::geometry::{Point, meet, rectangle};
 use crate::run::{Patience, runtime};
 use crate::scene::{Grid, Layer, Scene, fault};
-use crate::{CollectError, CollectRequest};
+use crate::{CollectError, CollectRequest, onto};
 
 /// Deflate's gain on Sentinel-2 bands with predictor 2, and that of the overviews' third on top.
 const WIRE_RATIO: f64 = 1.5;
@@ -28,6 +28,7 @@ const EDGE_POINTS: usize = 16;
 pub struct Plan {
     /// What it comes to.
     pub figures: PlanFigures,
+    pub(crate) sensor: Sensor,
     pub(crate) bands: Vec<usize>,
     pub(crate) scenes: Vec<Scene>,
     pub(crate) cells: Vec<CellPlan>,
@@ -98,6 +99,9 @@ pub fn plan_with(
     let bands = request.band_indices()?;
     let hub = Hub::new(patience)?;
     let scenes = runtime()?.block_on(catalog::scenes(request, &bands, &hub, progress))?;
+    if request.sensor.is_warped() {
+        return onto::build(request, bands, scenes);
+    }
     build(request, bands, scenes)
 }
 
@@ -140,7 +144,8 @@ pub(crate) fn build(
         return Err(CollectError::Nothing { catalog, items: seen, why });
     }
     estimate(&mut figures, &scenes, &cells);
-    Ok(Plan { figures, bands, scenes, cells })
+    let sensor = request.sensor.clone();
+    Ok(Plan { figures, sensor, bands, scenes, cells })
 }
 
 fn bbox_of(request: &CollectRequest) -> Option<[f64; 4]> {
@@ -204,7 +209,7 @@ fn cells_of_tile(
             crs_wkt: crs_wkt.clone(),
             rows: window.rows,
             cols: window.cols,
-            bands: bands.iter().map(|&b| S2_BANDS[b].name.into()).collect(),
+            bands: request.band_names(bands),
             scenes: here.iter().map(slot).collect(),
         };
         let scenes = here.iter().map(|&i| (scenes[i].key.clone(), i)).collect();

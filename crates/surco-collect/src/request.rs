@@ -1,10 +1,11 @@
 //! What to collect.
 
 use jiff::Timestamp;
-use surco_core::{S2_BANDS, Season, band_by_name};
+use surco_core::{Season, Sensor};
 use surco_raster::vector::Polygon;
 
 use crate::CollectError;
+use crate::onto::Onto;
 
 /// Where to collect.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,9 +19,14 @@ pub enum Area {
 /// What to collect, from where.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CollectRequest {
+    /// The sensor: its assets, bands and scales.
+    pub sensor: Sensor,
+    /// Cells to bring scenes onto, for a sensor with a grid of its own; without them, those of the
+    /// Sentinel-2 tiles that the area meets.
+    pub onto: Option<Onto>,
     /// Catalogs, the preferred one first: root URLs of STAC APIs, or paths or URLs of files of items.
     pub catalogs: Vec<String>,
-    /// Collections of an API; empty = the Sentinel-2 L2A collection it has, Collection 1 first.
+    /// Collections of an API; empty = the best of the sensor's that it has.
     pub collections: Vec<String>,
     /// Where; without it, the whole of every tile in the catalog.
     pub area: Option<Area>,
@@ -28,7 +34,7 @@ pub struct CollectRequest {
     pub seasons: Vec<Season>,
     /// Only items that their catalog lists since then.
     pub created_since: Option<Timestamp>,
-    /// Bands by name (`B04`) or asset key (`red`); empty = all ten.
+    /// Bands by name (`B04`) or asset key (`red`); empty = all of the sensor.
     pub bands: Vec<String>,
     /// Scenes with more clouds than this, in percent, are left out.
     pub max_cloud: Option<f64>,
@@ -41,6 +47,8 @@ impl CollectRequest {
     #[must_use]
     pub fn all_of(catalog: impl Into<String>) -> Self {
         Self {
+            sensor: Sensor::default(),
+            onto: None,
             catalogs: vec![catalog.into()],
             collections: Vec::new(),
             area: None,
@@ -52,17 +60,27 @@ impl CollectRequest {
         }
     }
 
-    /// Places of the bands in [`S2_BANDS`], in the order every cube stores them.
+    /// Places of the bands in the sensor's description, in the order every cube stores them.
     pub(crate) fn band_indices(&self) -> Result<Vec<usize>, CollectError> {
+        let raster = self.sensor.raster().ok_or_else(|| CollectError::Request {
+            what: "sensor",
+            found: format!("{}, a table", self.sensor.id),
+            expected: "one that gives images",
+        })?;
         if self.bands.is_empty() {
-            return Ok((0..S2_BANDS.len()).collect());
+            return Ok((0..raster.bands.len()).collect());
         }
         let mut indices = Vec::new();
         for name in &self.bands {
-            let (index, _) = band_by_name(name).ok_or_else(|| CollectError::Request {
+            let (index, _) = raster.band(name).ok_or_else(|| CollectError::Request {
                 what: "band",
                 found: name.clone(),
-                expected: "one of B02, B03, B04, B05, B06, B07, B08, B8A, B11, B12 or their asset keys",
+                expected: match self.sensor.id.as_str() {
+                    "sentinel-2-l2a" => {
+                        "one of B02, B03, B04, B05, B06, B07, B08, B8A, B11, B12 or their asset keys"
+                    }
+                    _ => "a band of the sensor by its name or the key of its asset",
+                },
             })?;
             indices.push(index);
         }
@@ -71,9 +89,17 @@ impl CollectRequest {
         Ok(indices)
     }
 
+    /// Names of bands given by their places.
+    pub(crate) fn band_names(&self, bands: &[usize]) -> Vec<String> {
+        let all = self.sensor.raster().map(|raster| raster.bands.as_slice()).unwrap_or_default();
+        bands.iter().filter_map(|&b| all.get(b)).map(|band| band.name.clone()).collect()
+    }
+
     /// Whether a day lies in one of the seasons.
     pub(crate) fn wants(&self, day: jiff::civil::Date) -> bool {
-        self.seasons.is_empty() || self.seasons.iter().any(|season| season.contains(day))
+        self.sensor.is_static()
+            || self.seasons.is_empty()
+            || self.seasons.iter().any(|season| season.contains(day))
     }
 
     pub(crate) fn check(&self) -> Result<(), CollectError> {

@@ -281,9 +281,11 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, cell: &str, record: SceneRecord) {
-        let verdict = record.offset.and_then(|offset| offset.verdict);
         let verdicts = self.scenes.entry(record.id.clone()).or_default();
-        if !verdicts.contains(&verdict) {
+        // A sensor without an offset rule is judged by nobody.
+        if let Some(verdict) = record.offset.map(|offset| offset.verdict)
+            && !verdicts.contains(&verdict)
+        {
             verdicts.push(verdict);
         }
         if !self.cells.contains(cell) {
@@ -302,7 +304,8 @@ impl Tally {
             match verdicts[..] {
                 [Some(OffsetVerdict::Subtracted)] => count.subtracted += 1,
                 [Some(OffsetVerdict::Absent)] => count.absent += 1,
-                [None] | [] => count.undecided += 1,
+                [None] => count.undecided += 1,
+                [] => {}
                 [_, _, ..] => count.differing += 1,
             }
         }

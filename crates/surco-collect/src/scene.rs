@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use surco_core::{Georef, S2_BANDS};
+use surco_core::{Georef, OffsetRule, Raster, Sensor};
+use surco_raster::warp::PixelGrid;
 
 use crate::CollectError;
 use crate::geometry::{Point, rectangle};
@@ -64,10 +65,20 @@ pub(crate) struct SceneAsset {
     pub(crate) href: Href,
     /// Side of its pixels in pixels of the 10 m grid: 1 or 2.
     pub(crate) factor: usize,
+    /// Its own grid, if it is brought onto cells of another.
+    pub(crate) own: Option<Own>,
     /// Layer and its band in the file.
     pub(crate) layers: Vec<(Layer, usize)>,
     pub(crate) bytes: Option<u64>,
     pub(crate) checksum: Option<String>,
+}
+
+/// A grid that is no grid of cells.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Own {
+    pub(crate) grid: PixelGrid,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
 }
 
 /// A plane of the cube.
@@ -75,13 +86,14 @@ pub(crate) struct SceneAsset {
 pub(crate) enum Layer {
     /// A band, by its place on the band axis.
     Band(usize),
-    /// The scene classification.
+    /// The scene classification, or what another sensor has in its place.
     Scl,
 }
 
 /// How items become scenes.
 pub(crate) struct Reading<'a> {
-    /// Places of the bands in [`S2_BANDS`].
+    pub(crate) sensor: &'a Sensor,
+    /// Places of the bands in the sensor's description.
     pub(crate) bands: &'a [usize],
     pub(crate) base: &'a Base,
     pub(crate) catalog: &'a str,
@@ -90,21 +102,30 @@ pub(crate) struct Reading<'a> {
 impl Reading<'_> {
     pub(crate) fn scene(&self, item: Item) -> Result<Scene, CollectError> {
         let p = &item.properties;
+        let raster = self.raster()?;
         let datetime = p.datetime.clone().or_else(|| p.start_datetime.clone());
-        let datetime = datetime.ok_or_else(|| {
+        // What shows no moment needs no time, and axes need some.
+        let timeless = raster.is_static().then(|| "1970-01-01T00:00:00Z".to_string());
+        let datetime = datetime.or(timeless).ok_or_else(|| {
             fault(&item.id, "datetime", "absent", "correct the item or leave it out")
         })?;
         let time: Timestamp = datetime.parse().map_err(|_| {
             fault(&item.id, "datetime", format!("`{datetime}` is no time"), "give it as RFC 3339")
         })?;
-        let tile = tile_of(&item.id, p).ok_or_else(|| {
-            fault(&item.id, "grid:code", "names no MGRS tile", "add `grid:code`: `MGRS-19HBA`")
-        })?;
-        let (grid, assets, declared_offset) = self.assets(&item)?;
+        let (tile, (grid, assets, declared_offset)) = if raster.is_warped() {
+            let (grid, assets) = self.own_assets(&item, raster)?;
+            (String::new(), (grid, assets, None))
+        } else {
+            let tile = tile_of(&item.id, p).ok_or_else(|| {
+                fault(&item.id, "grid:code", "names no MGRS tile", "add `grid:code`: `MGRS-19HBA`")
+            })?;
+            (tile, self.assets(&item, raster)?)
+        };
         let datatake = p.datatake_id.as_deref().map(without_baseline);
         let strip = p.datastrip_id.as_deref().and_then(sensing_of_strip);
         let platform = p.platform.clone();
         let key = match (&datatake, strip) {
+            _ if raster.is_static() => item.id.clone(),
             (Some(take), Some(strip)) => format!("{take}/{strip}"),
             _ => format!("{}/{}", platform.as_deref().unwrap_or("?"), time.as_second()),
         };
@@ -141,16 +162,28 @@ impl Reading<'_> {
         })
     }
 
-    fn assets(&self, item: &Item) -> Result<(Grid, Vec<SceneAsset>, Option<f64>), CollectError> {
-        let mut wanted: Vec<(Layer, &str, &str)> = Vec::new();
-        for (axis, &index) in self.bands.iter().enumerate() {
-            wanted.push((Layer::Band(axis), S2_BANDS[index].asset_key, S2_BANDS[index].name));
-        }
-        wanted.push((Layer::Scl, "scl", "SCL"));
+    fn raster(&self) -> Result<&Raster, CollectError> {
+        self.sensor.raster().ok_or_else(|| CollectError::Request {
+            what: "sensor",
+            found: format!("{}, a table", self.sensor.id),
+            expected: "one that gives images",
+        })
+    }
+
+    /// The assets to read by their keys, each with its layers and their bands in the file.
+    fn wanted<'i>(
+        &self,
+        item: &'i Item,
+        raster: &Raster,
+    ) -> Result<BTreeMap<&'i str, Vec<(Layer, usize)>>, CollectError> {
+        let bands = self.bands.iter().enumerate().map(|(axis, &index)| {
+            let band = &raster.bands[index];
+            (Layer::Band(axis), &band.assets, &band.name)
+        });
+        let quality = raster.quality.iter().map(|q| (Layer::Scl, &q.assets, &q.name));
         let mut layers: BTreeMap<&str, Vec<(Layer, usize)>> = BTreeMap::new();
-        let mut declared = None;
-        for (layer, key, name) in wanted {
-            let (key, band) = find_asset(&item.assets, key, name).ok_or_else(|| {
+        for (layer, keys, name) in bands.chain(quality) {
+            let (key, band) = find_asset(&item.assets, keys, name).ok_or_else(|| {
                 fault(
                     &item.id,
                     format!("asset for {name}"),
@@ -159,13 +192,67 @@ impl Reading<'_> {
                 )
             })?;
             layers.entry(key).or_default().push((layer, band));
-            if layer != Layer::Scl && declared.is_none() {
-                declared = item.assets[key].declared_offset(band);
-            }
         }
+        Ok(layers)
+    }
+
+    /// Assets on grids of their own.
+    fn own_assets(
+        &self,
+        item: &Item,
+        raster: &Raster,
+    ) -> Result<(Grid, Vec<SceneAsset>), CollectError> {
+        let mut assets = Vec::new();
+        for (key, layers) in self.wanted(item, raster)? {
+            let own = own_grid(item, key)?;
+            assets.push(SceneAsset { own: Some(own), ..self.asset(item, key, 1, layers)? });
+        }
+        let first = assets.iter().find_map(|a| a.own);
+        let own = first.ok_or_else(|| fault(&item.id, "assets", "none", "correct the item"))?;
+        let PixelGrid { epsg, x0, y0, dx, .. } = own.grid;
+        let georef = Georef { epsg, x0_m: x0, y0_m: y0, px_m: dx };
+        Ok((Grid { georef, rows: own.rows, cols: own.cols }, assets))
+    }
+
+    fn asset(
+        &self,
+        item: &Item,
+        key: &str,
+        factor: usize,
+        layers: Vec<(Layer, usize)>,
+    ) -> Result<SceneAsset, CollectError> {
+        let asset = &item.assets[key];
+        let href = self.base.resolve(&item.links, &asset.href).map_err(|reason| {
+            let remedy = "give it as a path, relative or absolute, or as an http(s) URL";
+            fault(&item.id, format!("asset {key}"), reason, remedy)
+        })?;
+        Ok(SceneAsset {
+            key: key.into(),
+            href,
+            factor,
+            own: None,
+            layers,
+            bytes: asset.file_size,
+            checksum: asset.file_checksum.clone(),
+        })
+    }
+
+    fn assets(
+        &self,
+        item: &Item,
+        raster: &Raster,
+    ) -> Result<(Grid, Vec<SceneAsset>, Option<f64>), CollectError> {
+        let layers = self.wanted(item, raster)?;
+        let judged = raster.offset_rule == OffsetRule::Sentinel2Baseline;
+        let declared = |axis: usize| {
+            let mut all = layers.iter().flat_map(|(key, l)| l.iter().map(move |l| (*key, l)));
+            let (key, &(_, band)) = all.find(|(_, l)| l.0 == Layer::Band(axis))?;
+            item.assets[key].declared_offset(band)
+        };
+        let declared = (0..self.bands.len()).filter(|_| judged).find_map(declared);
         let mut grids = Vec::new();
         for (&key, layers) in &layers {
-            grids.push((key, asset_grid(item, key)?, layers.clone()));
+            grids.push((key, asset_grid(item, key, raster.pixel_m)?, layers.clone()));
         }
         let ten_m = grids
             .iter()
@@ -173,13 +260,12 @@ impl Reading<'_> {
             .min_by(|a, b| a.georef.px_m.total_cmp(&b.georef.px_m));
         let mut grid =
             *ten_m.ok_or_else(|| fault(&item.id, "assets", "none", "correct the item"))?;
-        if grid.georef.px_m == 20.0 {
-            grid.georef.px_m = 10.0;
+        if grid.georef.px_m == 2.0 * raster.pixel_m {
+            grid.georef.px_m = raster.pixel_m;
             (grid.rows, grid.cols) = (grid.rows * 2, grid.cols * 2);
         }
         let mut assets = Vec::new();
         for (key, own, layers) in grids {
-            let asset = &item.assets[key];
             let factor = if own.georef.px_m == grid.georef.px_m { 1 } else { 2 };
             let scaled = Grid {
                 georef: Georef { px_m: own.georef.px_m / factor as f64, ..own.georef },
@@ -194,18 +280,7 @@ impl Reading<'_> {
                     "only 10 m pixels and exactly twice that are read",
                 ));
             }
-            let href = self.base.resolve(&item.links, &asset.href).map_err(|reason| {
-                let remedy = "give it as a path, relative or absolute, or as an http(s) URL";
-                fault(&item.id, format!("asset {key}"), reason, remedy)
-            })?;
-            assets.push(SceneAsset {
-                key: key.into(),
-                href,
-                factor,
-                layers,
-                bytes: asset.file_size,
-                checksum: asset.file_checksum.clone(),
-            });
+            assets.push(self.asset(item, key, factor, layers)?);
         }
         Ok((grid, assets, declared))
     }
@@ -223,13 +298,13 @@ pub(crate) fn fault(
 /// The asset that holds a band, and the band's place in it.
 fn find_asset<'a>(
     assets: &'a BTreeMap<String, Asset>,
-    key: &str,
+    keys: &[String],
     name: &str,
 ) -> Option<(&'a str, usize)> {
     let place = |asset: &Asset| {
         asset.band_names().position(|b| b.is_some_and(|b| b.eq_ignore_ascii_case(name)))
     };
-    for candidate in [key, name] {
+    for candidate in keys.iter().map(String::as_str).chain([name]) {
         if let Some((key, asset)) = assets.get_key_value(candidate)
             && !is_jpeg2000(asset)
         {
@@ -252,7 +327,19 @@ fn is_jpeg2000(asset: &Asset) -> bool {
     asset.media_type.as_deref() == Some("image/jp2")
 }
 
-fn asset_grid(item: &Item, key: &str) -> Result<Grid, CollectError> {
+fn asset_grid(item: &Item, key: &str, pixel_m: f64) -> Result<Grid, CollectError> {
+    let Own { grid, rows, cols } = own_grid(item, key)?;
+    let PixelGrid { epsg, x0, y0, dx, dy } = grid;
+    if dx != dy || ![pixel_m, 2.0 * pixel_m].contains(&dx) {
+        let reason = format!("its pixels are {dx} × {dy} m");
+        let remedy = "only the sensor's own pixels and exactly twice that are read";
+        return Err(fault(&item.id, format!("asset {key}"), reason, remedy));
+    }
+    Ok(Grid { georef: Georef { epsg, x0_m: x0, y0_m: y0, px_m: dx }, rows, cols })
+}
+
+/// The grid that an item states for an asset.
+fn own_grid(item: &Item, key: &str) -> Result<Own, CollectError> {
     let own = &item.assets[key].projection;
     let common = &item.properties.projection;
     let part = || format!("asset {key}");
@@ -265,16 +352,15 @@ fn asset_grid(item: &Item, key: &str) -> Result<Grid, CollectError> {
     let (Some(&[rows, cols]), Some(&[px, b, x0, d, py, y0, ..])) = (shape, transform) else {
         return Err(fault(&item.id, part(), "has no proj:shape and proj:transform", remedy));
     };
-    let square = b == 0.0 && d == 0.0 && py == -px;
-    if !square || ![10.0, 20.0].contains(&px) {
-        let reason = format!("its pixels are {px} × {py} m");
-        let remedy = "only north-up pixels of 10 or 20 m are read";
-        return Err(fault(&item.id, part(), reason, remedy));
+    let sane = |v: f64| v.is_finite() && v > 0.0;
+    if b != 0.0 || d != 0.0 || !sane(px) || !sane(-py) || !x0.is_finite() || !y0.is_finite() {
+        let reason = format!("its pixels are {px} × {py}, turned by {b} and {d}");
+        return Err(fault(&item.id, part(), reason, "only north-up pixels are read"));
     }
     if rows == 0 || cols == 0 || rows.max(cols) > 1 << 20 {
         return Err(fault(&item.id, part(), format!("its shape is {rows} × {cols}"), remedy));
     }
-    Ok(Grid { georef: Georef { epsg, x0_m: x0, y0_m: y0, px_m: px }, rows, cols })
+    Ok(Own { grid: PixelGrid { epsg, x0, y0, dx: px, dy: -py }, rows, cols })
 }
 
 fn tile_of(id: &str, p: &Properties) -> Option<String> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use ndarray::{Array3, Array4, Axis};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
-use surco_core::{OffsetVerdict, harmonise};
+use surco_core::{OffsetRule, OffsetVerdict, harmonise};
 use surco_store::{Hole, OffsetRecord, SceneRecord, ShardPixels, Store, Written};
 use tokio::task::JoinSet;
 
@@ -16,7 +16,7 @@ use crate::offset::{expect, judge};
 use crate::plan::{CellPlan, Plan};
 use crate::planes::Planes;
 use crate::scene::{Layer, Scene};
-use crate::witness;
+use crate::{warped, witness};
 
 /// Of the form of what is hashed; raised when pixels of the same inputs change.
 const INPUTS_VERSION: u32 = 1;
@@ -42,9 +42,16 @@ pub(crate) fn collect(
     work: &Work,
 ) -> Result<(Vec<SceneRecord>, Written), CollectError> {
     let plan = fetching.plan;
+    if plan.sensor.is_warped() {
+        return warped::collect(fetching, store, work);
+    }
     let cell = &plan.cells[work.cell];
     fetching.open(&work.dates)?;
-    ask_overviews(fetching, judged, &work.dates)?;
+    let rule = plan.sensor.raster().map(|raster| raster.offset_rule);
+    let judges = rule == Some(OffsetRule::Sentinel2Baseline);
+    if judges {
+        ask_overviews(fetching, judged, &work.dates)?;
+    }
 
     let (rows, cols) = (cell.window.rows, cell.window.cols);
     let dates = work.dates.len();
@@ -60,6 +67,10 @@ pub(crate) fn collect(
         let scene = &plan.scenes[date.scene];
         let mut missing: Vec<Hole> =
             holes.iter().filter(|(at, _)| *at == i).map(|(_, hole)| hole.clone()).collect();
+        if !judges {
+            records.push(record(plan, cell, scene, None, missing));
+            continue;
+        }
         let offset = judged.get(&date.scene).cloned().unwrap_or_else(|| {
             let found = witness::of_cell(&reflectance.view(), &scl.view(), i, &plan.bands);
             judge(expect(scene), &found)
@@ -84,7 +95,7 @@ pub(crate) fn collect(
                 }];
             }
         }
-        records.push(record(plan, cell, scene, offset, missing));
+        records.push(record(plan, cell, scene, Some(offset), missing));
     }
     let slots: Vec<usize> = work.dates.iter().map(|d| d.slot).collect();
     let pixels = ShardPixels {
@@ -97,11 +108,11 @@ pub(crate) fn collect(
     Ok((records, written))
 }
 
-fn record(
+pub(crate) fn record(
     plan: &Plan,
     cell: &CellPlan,
     scene: &Scene,
-    offset: OffsetRecord,
+    offset: Option<OffsetRecord>,
     holes: Vec<Hole>,
 ) -> SceneRecord {
     SceneRecord {
@@ -112,7 +123,7 @@ fn record(
         baseline: scene.baseline.clone(),
         catalog: scene.catalog.clone(),
         collection: scene.collection.clone(),
-        offset: Some(offset),
+        offset,
         holes,
     }
 }
@@ -168,6 +179,9 @@ fn ask_overviews(
 /// Hash of everything that decides a scene's pixels in a cell, and of nothing that only says where the
 /// bytes lie: the same scene from another mirror or port is the same scene.
 pub(crate) fn inputs_hash(plan: &Plan, cell: &CellPlan, scene: &Scene) -> String {
+    if plan.sensor.is_warped() {
+        return warped::inputs_hash(plan, cell, scene);
+    }
     let assets: Vec<_> = scene.assets.iter().map(|a| (&a.key, &a.checksum, a.factor)).collect();
     let inputs = format!(
         "{INPUTS_VERSION} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {assets:?} {:?} {:?}",

@@ -50,7 +50,7 @@ impl PixelGrid {
     /// Corners may miss each other by a thousandth of a pixel.
     #[must_use]
     pub fn steps_to(&self, other: &Self) -> Option<(i64, i64)> {
-        let near = |a: f64, b: f64| (a - b).abs() <= 1e-7 * a.abs();
+        let near = |a: f64, b: f64| (a - b).abs() <= 2e-6 * a.abs();
         if self.epsg != other.epsg || !near(self.dx, other.dx) || !near(self.dy, other.dy) {
             return None;
         }

@@ -245,6 +245,18 @@ impl Raster {
         self.dates == DateRule::Static
     }
 
+    /// Whether a sample is a measurement: finite, not "no data", and a power above 0 if it becomes
+    /// decibels.
+    #[inline]
+    #[must_use]
+    pub fn holds(&self, sample: f64) -> bool {
+        let measured = match self.transfer {
+            Transfer::Decibel {} => sample > 0.0,
+            Transfer::Counts {} | Transfer::Linear { .. } => true,
+        };
+        measured && sample.is_finite() && self.nodata != Some(sample)
+    }
+
     pub(crate) fn check(&self) -> Result<(), Broken> {
         // A cell has 1024 pixels of 10 m; finer pixels would not fit the store.
         if !(10.0..=10_240.0).contains(&self.pixel_m) {

@@ -37,7 +37,7 @@ const HEAVY: [(&str, &[&str]); 22] = [
     ("burn", &["surco-net", "surco-learn"]),
     ("clap", &["surco"]),
     ("crc32c", &["surco-store"]),
-    ("csv", &["surco-raster"]),
+    ("csv", &["surco-raster", "surco-data"]),
     ("ctrlc", &["surco"]),
     ("fs4", &["surco"]),
     ("indicatif", &["surco"]),

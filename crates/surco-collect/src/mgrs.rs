@@ -195,7 +195,7 @@ mod tests {
             tiles_meeting(&[rectangle(bbox)]).unwrap().into_iter().map(|t| t.name).collect()
         };
         let talca = names([-71.7, -35.5, -71.6, -35.4]);
-        assert_eq!(talca, ["18HYE", "18HYF", "19HBA", "19HBB"].map(String::from), "{talca:?}");
+        assert_eq!(talca, ["18HYF", "19HBA"]);
         assert!(names([-179.99, -0.1, -179.98, 0.1]).iter().all(|n| n.starts_with("01")));
         assert!(tiles_meeting(&[]).unwrap().is_empty());
     }

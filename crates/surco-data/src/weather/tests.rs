@@ -77,16 +77,16 @@ fn the_same_rows_give_the_same_bytes_in_any_order_and_from_parquet() {
 
 #[test]
 fn a_value_that_is_no_weather_is_named_with_its_row() {
-    insta::assert_snapshot!(refusal(&ROWS.replace("283.5", "10.35")), @"");
-    insta::assert_snapshot!(refusal(&ROWS.replace(",12.5", ",-9999")), @"");
-    insta::assert_snapshot!(refusal(&ROWS.replace("284,,", "warm,,")), @"");
-    insta::assert_snapshot!(refusal(&ROWS.replace("2023-05-02,-71.05,-34", "2023-05-32,-71.05,-34")), @"");
-    insta::assert_snapshot!(refusal(&ROWS.replace("-60.05,-33.95", "286000,6200000")), @"");
-    insta::assert_snapshot!(refusal(&ROWS.replace("station", "TMEAN")), @"");
-    insta::assert_snapshot!(refusal(&ROWS.replace("date,lon", "date,place")), @"");
-    insta::assert_snapshot!(refusal(&(ROWS.to_string() + "2023-05-01,-71.05,-34.05,285.6,0,a\n")), @"");
-    insta::assert_snapshot!(refusal("date,lon,lat,temperature_mean\n"), @"");
+    insta::assert_snapshot!(refusal(&ROWS.replace("283.5", "10.35")), @"weather …/rows.csv, row 4: Temperature_Air_2m_Mean_24h is 10.35, expected 180 to 340 K; correct the value or its unit, or leave the field empty");
+    insta::assert_snapshot!(refusal(&ROWS.replace(",12.5", ",-9999")), @"weather …/rows.csv, row 2: Precipitation_Flux is -9999, expected 0 to 2000 mm d-1; correct the value or its unit, or leave the field empty");
+    insta::assert_snapshot!(refusal(&ROWS.replace("284,,", "warm,,")), @"weather …/rows.csv, row 3: `warm` in column `temperature_mean` is no number");
+    insta::assert_snapshot!(refusal(&ROWS.replace("2023-05-02,-71.05,-34", "2023-05-32,-71.05,-34")), @"weather …/rows.csv, row 2: `2023-05-32` in column `date` is no date like 2023-05-31");
+    insta::assert_snapshot!(refusal(&ROWS.replace("-60.05,-33.95", "286000,6200000")), @"weather …/rows.csv, row 6: `286000` in column `lon` is no longitude in degrees");
+    insta::assert_snapshot!(refusal(&ROWS.replace("station", "TMEAN")), @"weather …/rows.csv: columns `temperature_mean` and `TMEAN` both hold Temperature_Air_2m_Mean_24h; remove one");
+    insta::assert_snapshot!(refusal(&ROWS.replace("date,lon", "date,place")), @"weather …/rows.csv has no column lon: found date, place, lat, temperature_mean, precipitation_flux, station");
+    insta::assert_snapshot!(refusal(&(ROWS.to_string() + "2023-05-01,-71.05,-34.05,285.6,0,a\n")), @"weather …/rows.csv, row 7: Temperature_Air_2m_Mean_24h is 285.6, but an earlier row of this place and day has 285.5");
+    insta::assert_snapshot!(refusal("date,lon,lat,temperature_mean\n"), @"no weather to collect: 0 rows, 0 of them outside the area or the dates; widen what is asked for");
     let sensor = Sensor::default();
     let error = collect(&sensor, &WeatherRequest::default(), Path::new("x")).unwrap_err();
-    insta::assert_snapshot!(error.to_string(), @"");
+    insta::assert_snapshot!(error.to_string(), @"sensor sentinel-2-l2a gives images, no table: expected one with [table], for example agera5");
 }

@@ -90,6 +90,9 @@ pub(crate) enum Layer {
     Scl,
 }
 
+/// Layers by the key of their asset, each with its band in the file.
+type ByAsset<'a> = BTreeMap<&'a str, Vec<(Layer, usize)>>;
+
 /// How items become scenes.
 pub(crate) struct Reading<'a> {
     pub(crate) sensor: &'a Sensor,
@@ -171,17 +174,13 @@ impl Reading<'_> {
     }
 
     /// The assets to read by their keys, each with its layers and their bands in the file.
-    fn wanted<'i>(
-        &self,
-        item: &'i Item,
-        raster: &Raster,
-    ) -> Result<BTreeMap<&'i str, Vec<(Layer, usize)>>, CollectError> {
+    fn wanted<'i>(&self, item: &'i Item, raster: &Raster) -> Result<ByAsset<'i>, CollectError> {
         let bands = self.bands.iter().enumerate().map(|(axis, &index)| {
             let band = &raster.bands[index];
             (Layer::Band(axis), &band.assets, &band.name)
         });
         let quality = raster.quality.iter().map(|q| (Layer::Scl, &q.assets, &q.name));
-        let mut layers: BTreeMap<&str, Vec<(Layer, usize)>> = BTreeMap::new();
+        let mut layers = ByAsset::new();
         for (layer, keys, name) in bands.chain(quality) {
             let (key, band) = find_asset(&item.assets, keys, name).ok_or_else(|| {
                 fault(

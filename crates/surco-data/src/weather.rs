@@ -60,13 +60,25 @@ pub struct WeatherSummary {
 }
 
 /// A longitude and latitude as they stand in a file, in the order of tables: north first, then west.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug)]
 struct Place {
     minus_lat: f64,
     lon: f64,
 }
 
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
 impl Eq for Place {}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Ord for Place {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
@@ -155,7 +167,7 @@ impl Gathered<'_> {
                 });
             }
         }
-        let days = self.places.entry(Place { minus_lat: -lat, lon }).or_default();
+        let days = self.places.entry(Place { minus_lat: 0.0 - lat, lon: 0.0 + lon }).or_default();
         match days.entry(date) {
             Entry::Vacant(day) => {
                 day.insert(values);

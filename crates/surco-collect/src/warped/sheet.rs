@@ -58,9 +58,12 @@ pub(crate) fn sheets(cell: &CellPlan, scene: &Scene) -> Result<Vec<Sheet>, Colle
     Ok(sheets)
 }
 
+/// An asset, and rows and columns from a lattice's first known corner to its own.
+type Member = (usize, i64, i64);
+
 /// The assets by lattice, each with the lattice's upper left corner among them.
 fn lattices(scene: &Scene) -> Vec<(PixelGrid, Vec<Part>)> {
-    let mut groups: Vec<(PixelGrid, Vec<(usize, i64, i64)>)> = Vec::new();
+    let mut groups: Vec<(PixelGrid, Vec<Member>)> = Vec::new();
     for (asset, own) in scene.assets.iter().enumerate().filter_map(|(i, a)| Some((i, a.own?))) {
         let found = groups
             .iter_mut()
@@ -70,7 +73,7 @@ fn lattices(scene: &Scene) -> Vec<(PixelGrid, Vec<Part>)> {
             None => groups.push((own.grid, vec![(asset, 0, 0)])),
         }
     }
-    let whole = |(grid, members): (PixelGrid, Vec<(usize, i64, i64)>)| {
+    let whole = |(grid, members): (PixelGrid, Vec<Member>)| {
         let top = members.iter().map(|m| m.1).min().unwrap_or(0);
         let left = members.iter().map(|m| m.2).min().unwrap_or(0);
         let corner = PixelGrid {
@@ -78,7 +81,7 @@ fn lattices(scene: &Scene) -> Vec<(PixelGrid, Vec<Part>)> {
             y0: grid.y0 - top as f64 * grid.dy,
             ..grid
         };
-        let part = |(asset, row, col): (usize, i64, i64)| {
+        let part = |(asset, row, col): Member| {
             let own = scene.assets[asset].own?;
             let (row, col) = ((row - top) as usize, (col - left) as usize);
             Some(Part { asset, row, col, rows: own.rows, cols: own.cols })

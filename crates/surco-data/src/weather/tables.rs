@@ -94,7 +94,7 @@ fn points(gathered: &Gathered<'_>) -> Result<Vec<u8>, ParquetError> {
     put::<Int64Type>(&mut group, &ids, None)?;
     let degrees = |pick: fn(&Place) -> f64| places.iter().map(|p| pick(p)).collect::<Vec<f64>>();
     put::<DoubleType>(&mut group, &degrees(|p| p.lon), None)?;
-    put::<DoubleType>(&mut group, &degrees(|p| -p.minus_lat), None)?;
+    put::<DoubleType>(&mut group, &degrees(|p| 0.0 - p.minus_lat), None)?;
     let texts = |text: &dyn Fn(&Place) -> String| {
         places.iter().map(|p| ByteArray::from(text(p).into_bytes())).collect::<Vec<_>>()
     };

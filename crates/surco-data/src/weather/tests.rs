@@ -56,7 +56,7 @@ fn rows_of_an_area_and_season_become_a_table_that_is_read_like_any_other() {
 }
 
 #[test]
-fn the_same_rows_give_the_same_bytes_in_any_order_and_from_parquet() {
+fn the_same_rows_give_the_same_bytes_in_any_order() {
     let tables = |folder: &Path| {
         ["points.parquet", "series.parquet", "meta.json"].map(|f| fs::read(folder.join(f)).unwrap())
     };
@@ -73,6 +73,45 @@ fn the_same_rows_give_the_same_bytes_in_any_order_and_from_parquet() {
     assert_eq!(summary.repeated, 1);
     assert_eq!(tables(&out), tables(&again));
     assert!(summary.days.is_some_and(|d| d.1 == jiff::civil::date(2023, 5, 2)));
+}
+
+/// Dates as days, degrees as doubles, values as floats: as other programs write such tables.
+#[test]
+fn rows_of_parquet_are_rows_like_any_other() {
+    use parquet::data_type::{DoubleType, FloatType, Int32Type};
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
+    let schema = "message rows { required int32 time (DATE); required double longitude;
+        required double latitude; optional float TMEAN; }";
+    let (folder, mut request) = set(ROWS);
+    let path = folder.path().join("rows.parquet");
+    let schema = parse_message_type(schema).unwrap().into();
+    let file = fs::File::create(&path).unwrap();
+    let mut writer = SerializedFileWriter::new(file, schema, std::sync::Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<Int32Type>().write_batch(&[19_478, 19_479], None, None).unwrap();
+    column.close().unwrap();
+    for degrees in [-71.05, -34.05] {
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<DoubleType>().write_batch(&[degrees; 2], None, None).unwrap();
+        column.close().unwrap();
+    }
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<FloatType>().write_batch(&[285.15], Some(&[1, 0]), None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.close().unwrap();
+
+    request.files = vec![path];
+    let out = folder.path().join("out");
+    let summary = collect(&agera5(), &request, &out).unwrap();
+    assert_eq!((summary.rows, summary.points, summary.values), (2, 1, 1));
+    let table = read_table(&out.join("points.parquet"), &out.join("series.parquet")).unwrap();
+    assert_eq!((table.days.clone(), table.places[0]), (vec![19_478, 19_479], [-71.05, -34.05]));
+    assert_eq!(table.values[[0, 0, 0]], 285.15);
+    assert!(table.values[[0, 1, 0]].is_nan());
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod normalise;
 mod sample;
 mod season_token;
 mod table;
+pub mod weather;
 
 pub use batch::{Batch, BatchSpec, QueryGrid};
 pub use cube::{Cube, CubeError, SeriesWindow, read_cube, read_windows};

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use jiff::civil::Date;
-use surco_collect::{Area, CollectRequest, PlanFigures, RunOptions, plan, run as run_plan};
-use surco_core::Season;
+use surco_collect::{Area, CollectRequest, Onto, PlanFigures, RunOptions, plan, run as run_plan};
+use surco_core::{Season, Sensor};
+use surco_data::weather::{self, WeatherRequest};
+use surco_raster::vector::Polygon;
 use surco_store::Store;
 
 use crate::exit::{BadInput, Usage};
 use crate::screen::Screen;
 
-/// Plans, fetches, checks and writes Sentinel-2 scenes into a store
+/// Plans, fetches, checks and writes scenes of Sentinel-2 or another sensor into a store
 ///
 /// Without a verb: plan, run, report. What is done is skipped, so a stopped run goes on with the same
 /// command. Finished with holes, it lists them and exits with 5.
@@ -29,6 +31,14 @@ pub(crate) struct Args {
     /// Collection of the API
     #[arg(long, value_name = "ID")]
     collection: Vec<String>,
+    /// What to collect: sentinel-2-l2a, sentinel-1-rtc, landsat-c2-l2, cop-dem-glo-30, agera5, or a
+    /// description of your own (TOML)
+    #[arg(long, value_name = "ID|FILE", default_value = "sentinel-2-l2a")]
+    sensor: String,
+    /// Bring scenes onto the cells of this store, so that cubes of several sensors meet; for sensors
+    /// with a grid of their own
+    #[arg(long, value_name = "STORE")]
+    like: Option<PathBuf>,
     /// Area in degrees
     #[arg(
         long,
@@ -113,7 +123,18 @@ fn collect(args: &Args, screen: &Screen, only_plan: bool) -> anyhow::Result<u64>
         }
         None => None,
     };
+    let sensor = sensor(&args.sensor)?;
+    if sensor.table().is_some() {
+        return weather(args, &sensor, bbox, screen);
+    }
+    let like = args.like.as_ref().map(|path| Onto::of_store(&Store::open(path)?)).transpose()?;
+    if like.is_some() && !sensor.is_warped() {
+        let text = format!("--like: {} lies on tiles of its own and has its own cells", sensor.id);
+        return Err(Usage(text).into());
+    }
     let request = CollectRequest {
+        sensor,
+        onto: like,
         catalogs: args.catalog.clone(),
         collections: args.collection.clone(),
         area: bbox.map(Area::Bbox),
@@ -170,6 +191,44 @@ fn collect(args: &Args, screen: &Screen, only_plan: bool) -> anyhow::Result<u64>
     }
     screen.result(&json, &text)?;
     Ok(holes)
+}
+
+/// A sensor that comes with the program, or a description in a file.
+fn sensor(name: &str) -> anyhow::Result<Sensor> {
+    if let Some(sensor) = Sensor::builtin(name) {
+        return Ok(sensor);
+    }
+    let known = Sensor::builtin_ids().join(", ");
+    let text = std::fs::read_to_string(name).map_err(|e| {
+        Usage(format!("--sensor {name} is none of {known}, and no file can be read there: {e}"))
+    })?;
+    Sensor::parse(&text).map_err(|e| Usage(format!("cannot use sensor {name}: {e}")).into())
+}
+
+/// Files of daily weather as a table of series.
+fn weather(
+    args: &Args,
+    sensor: &Sensor,
+    bbox: Option<[f64; 4]>,
+    screen: &Screen,
+) -> anyhow::Result<u64> {
+    let ring = |[w, s, e, n]: [f64; 4]| vec![[w, s], [e, s], [e, n], [w, n], [w, s]];
+    let request = WeatherRequest {
+        files: args.catalog.iter().map(PathBuf::from).collect(),
+        area: bbox.map(|bbox| Polygon { rings: vec![ring(bbox)] }).into_iter().collect(),
+        seasons: season(args)?.into_iter().collect(),
+    };
+    let done = weather::collect(sensor, &request, &args.store).context("cannot collect weather")?;
+    let text = format!(
+        "{} points, {} rows of {}; {} of {} rows were outside the area or the dates",
+        done.points,
+        done.series_rows,
+        done.variables.join(", "),
+        done.left_out,
+        done.rows
+    );
+    screen.result(&done, &text)?;
+    Ok(0)
 }
 
 fn in_words(figures: &PlanFigures) -> String {

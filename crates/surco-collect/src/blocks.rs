@@ -397,7 +397,7 @@ impl Laying<'_> {
 }
 
 /// Groups ranges that lie together, in the order of the file.
-fn coalesce(mut ranges: Vec<(usize, Range<u64>)>) -> Vec<Vec<(usize, Range<u64>)>> {
+pub(crate) fn coalesce(mut ranges: Vec<(usize, Range<u64>)>) -> Vec<Vec<(usize, Range<u64>)>> {
     ranges.sort_by_key(|r| r.1.start);
     let mut groups: Vec<Vec<(usize, Range<u64>)>> = Vec::new();
     for (block, range) in ranges {

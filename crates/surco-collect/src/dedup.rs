@@ -51,6 +51,16 @@ pub(crate) fn keep_best(scenes: Vec<Scene>) -> (Vec<Scene>, usize) {
     (kept, dropped)
 }
 
+/// Keeps the best scene of each key and says how many were not kept: scenes without a tile are frames, of
+/// which a take has many.
+pub(crate) fn keep_best_frames(mut scenes: Vec<Scene>) -> (Vec<Scene>, usize) {
+    let before = scenes.len();
+    scenes.sort_by(|a, b| (a.time_s, &a.key).cmp(&(b.time_s, &b.key)).then_with(|| better(a, b)));
+    scenes.dedup_by(|next, kept| next.key == kept.key && next.time_s == kept.time_s);
+    let dropped = before - scenes.len();
+    (scenes, dropped)
+}
+
 /// The last letter of `sentinel-2a` and `Sentinel-2A`.
 fn platform(scene: &Scene) -> Option<String> {
     let named = scene.platform.as_deref().map(str::to_ascii_uppercase);

@@ -18,7 +18,7 @@ use crate::fetch::Hub;
 use crate::fetching::{Date, Fetching};
 use crate::prepare::prepare;
 use crate::shard::{Work, inputs_hash, lay};
-use crate::{CollectError, Plan};
+use crate::{CollectError, Plan, warped};
 
 /// How long to insist on a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +209,11 @@ fn write_all(
     let total = todo.len() as u64;
     let mut buffer = ShardBuffer::default();
     std::thread::scope(|scope| {
-        let prepared = |work| scope.spawn(move || prepare(fetching, work));
+        // What is warped has its quality with its bands.
+        let warped = fetching.plan.sensor.is_warped();
+        let prepared = |work| {
+            scope.spawn(move || if warped { Ok(None) } else { prepare(fetching, work).map(Some) })
+        };
         let mut next = todo.first().map(prepared);
         let mut syncing: Option<Syncing<'_>> = None;
         let mut run = || {
@@ -219,7 +223,10 @@ fn write_all(
                 let Some(ready) = next.take() else { break };
                 let ready = joined(ready)?;
                 next = todo.get(number + 1).map(prepared);
-                let records = lay(fetching, work, &ready, &mut buffer)?;
+                let records = match &ready {
+                    Some(ready) => lay(fetching, work, ready, &mut buffer)?,
+                    None => warped::lay(fetching, work, &mut buffer)?,
+                };
                 drop(ready);
                 work.dates.iter().for_each(|date| fetching.finish(date.scene, work.cell));
                 let slots: Vec<usize> = work.dates.iter().map(|d| d.slot).collect();
@@ -357,9 +364,11 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, cell: &str, record: SceneRecord) {
-        let verdict = record.offset.and_then(|offset| offset.verdict);
         let verdicts = self.scenes.entry(record.id.clone()).or_default();
-        if !verdicts.contains(&verdict) {
+        // A sensor without an offset rule is judged by nobody.
+        if let Some(verdict) = record.offset.map(|offset| offset.verdict)
+            && !verdicts.contains(&verdict)
+        {
             verdicts.push(verdict);
         }
         if !self.cells.contains(cell) {
@@ -378,7 +387,8 @@ impl Tally {
             match verdicts[..] {
                 [Some(OffsetVerdict::Subtracted)] => count.subtracted += 1,
                 [Some(OffsetVerdict::Absent)] => count.absent += 1,
-                [None] | [] => count.undecided += 1,
+                [None] => count.undecided += 1,
+                [] => {}
                 [_, _, ..] => count.differing += 1,
             }
         }

@@ -140,14 +140,12 @@ fn planes_of<'a, T>(
 
 impl<'a> ShardPlanes<'a> {
     /// A band of a date of the shard, by their places.
-    #[must_use]
     pub fn values(&self, slot: usize, band: usize) -> MutexGuard<'_, Plane<'a, u16>> {
         // A poisoned lock only means that another thread fell while it laid pixels: that run ends anyway.
         self.values[slot * self.bands + band].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The quality layer of a date of the shard.
-    #[must_use]
     pub fn quality(&self, slot: usize) -> MutexGuard<'_, Plane<'a, u8>> {
         self.quality[slot].lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -271,4 +271,16 @@ mod tests {
         let own = scene(0, "own", "05.10", "20240422T174753", WHOLE);
         assert_eq!(kept(vec![own, moved]), (vec!["own".into()], 1));
     }
+
+    #[test]
+    fn frames_of_one_take_all_stay_and_only_what_is_listed_twice_goes() {
+        let frames = vec![
+            scene(0, "A", "05.00", "20240422T174753", WHOLE),
+            scene(1, "B", "05.00", "20240422T174853", WHOLE),
+            scene(1, "C", "05.10", "20240422T174753", WHOLE),
+        ];
+        let (kept, dropped) = keep_best_frames(frames);
+        let ids: Vec<&str> = kept.iter().map(|s| s.id.as_str()).collect();
+        assert_eq!((ids.as_slice(), dropped), (["C", "B"].as_slice(), 1));
+    }
 }

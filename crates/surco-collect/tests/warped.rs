@@ -280,6 +280,11 @@ fn a_sensor_without_tiles_needs_an_area_or_cells() {
     let planned = plan(&request, &Silent).unwrap();
     let cells: Vec<String> = planned.cells().map(ToString::to_string).collect();
     insta::assert_snapshot!(cells.join(" "), @"18HYF/r00c05 18HYG/r09c05 19HBA/r00c00 19HBB/r09c00");
+    let points = vec![(-72.25, -35.25)];
+    request.places = Some(surco_collect::Places { points, side_px: 64 });
+    let error = plan(&request, &Silent).unwrap_err().to_string();
+    insta::assert_snapshot!(error, @"places: found sentinel-1-rtc, which has no tiles to cut chips from, expected an area, or a store whose cells are taken");
+    request.places = None;
     request.sensor = Sensor::builtin("agera5").unwrap();
     let error = plan(&request, &Silent).unwrap_err().to_string();
     insta::assert_snapshot!(error, @"sensor: found agera5, a table, expected one that gives images");

@@ -283,3 +283,19 @@ fn as_query(url: &Url, query: &Map<String, Value>) -> Url {
     }
     url
 }
+
+#[cfg(test)]
+mod tests {
+    use surco_core::{Season, Sensor};
+
+    use super::*;
+
+    #[test]
+    fn what_has_no_dates_is_searched_whatever_the_season() {
+        let seasons = vec![Season::agricultural(2023).unwrap()];
+        let mut request = CollectRequest { seasons, ..CollectRequest::all_of("") };
+        assert_eq!(spans(&request), ["2023-05-01T00:00:00Z/2024-05-01T00:00:00Z"]);
+        request.sensor = Sensor::builtin("cop-dem-glo-30").unwrap();
+        assert_eq!(spans(&request), [""; 0]);
+    }
+}

@@ -14,7 +14,8 @@ use cargo_metadata::{DependencyKind, Metadata};
 const OUTSIDE: [&str; 2] = ["xtask", "surco-verify"];
 
 /// Dependencies that every room may have.
-const EVERYDAY: [&str; 12] = [
+const EVERYDAY: [&str; 13] = [
+    "bytemuck",
     "jiff",
     "libm",
     "ndarray",
@@ -30,11 +31,12 @@ const EVERYDAY: [&str; 12] = [
 ];
 
 /// Heavy dependencies and the rooms that may have them.
-const HEAVY: [(&str, &[&str]); 22] = [
+const HEAVY: [(&str, &[&str]); 24] = [
     ("anyhow", &["surco"]),
     ("axum", &["surco-serve"]),
     ("base64", &["surco-eval"]),
     ("burn", &["surco-net", "surco-learn"]),
+    ("bytes", &["surco-collect"]),
     ("clap", &["surco"]),
     ("crc32c", &["surco-store"]),
     ("csv", &["surco-raster"]),
@@ -43,14 +45,15 @@ const HEAVY: [(&str, &[&str]); 22] = [
     ("indicatif", &["surco"]),
     ("libdeflater", &["surco-raster"]),
     ("minijinja", &["surco-eval"]),
-    ("parquet", &["surco-data"]),
+    ("object_store", &["surco-store"]),
+    ("parquet", &["surco-collect", "surco-data"]),
     ("png", &["surco-eval"]),
     ("proj4rs", &["surco-raster"]),
-    ("reqwest", &["surco-collect"]),
-    ("rustls", &["surco-collect"]),
+    ("reqwest", &["surco-collect", "surco-store"]),
+    ("rustls", &["surco-collect", "surco-store"]),
     ("safetensors", &["surco-net", "surco-learn"]),
     ("smartcore", &["surco-eval"]),
-    ("tokio", &["surco-collect", "surco-serve"]),
+    ("tokio", &["surco-collect", "surco-serve", "surco-store"]),
     ("tower-http", &["surco-serve"]),
     ("zstd", &["surco-store"]),
 ];

@@ -1,20 +1,22 @@
-//! From the blocks of a shard's files to its planes: fetched together, decoded in parallel.
+//! Blocks of many files: fetched together, decoded in parallel, each once.
+//!
+//! A block that comes broken is asked for again, then taken from another catalog that has the same
+//! acquisition; what is left is a hole.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use surco_core::Window;
 use surco_store::Hole;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::task::JoinSet;
 
 use crate::CollectError;
 use crate::fetch::{FetchError, Fetched};
-use crate::fetching::{Date, Fetching, LOOK};
+use crate::fetching::{Fetching, Known, LOOK, lock};
 use crate::opened::{Opened, REREADS, Trouble};
-use crate::planes::{Piece, Planes, asset_window};
+use crate::piece::{Piece, asset_window, window_in_cell};
 use crate::scene::{Layer, SceneAsset};
 
 /// Ranges this close are fetched as one: GDAL leaves 8 bytes between blocks.
@@ -22,201 +24,231 @@ const GAP_BYTES: u64 = 4 << 10;
 /// One request fetches at most this much, so that a retry is cheap and memory bounded.
 const REQUEST_BYTES: u64 = 4 << 20;
 
+/// Layers of one file that a date needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Want {
+    /// Place among the dates of the work.
+    pub(crate) date: usize,
+    pub(crate) scene: usize,
+    pub(crate) asset: usize,
+    /// Layer and its band in the file.
+    pub(crate) layers: Vec<(Layer, usize)>,
+}
+
+/// Decoded pixels for a want.
+pub(crate) struct Came<'a> {
+    pub(crate) want: &'a Want,
+    pub(crate) piece: &'a Piece,
+    /// Which source of the scene it was read from, see [`Fetching::source`].
+    pub(crate) source: usize,
+    /// Side of its pixels in pixels of the fine grid.
+    pub(crate) factor: usize,
+}
+
+/// What to do with pixels, and which are needed at all.
+pub(crate) struct Use<'a> {
+    /// Takes pixels, from many threads at once.
+    pub(crate) take: &'a (dyn Fn(&Came<'_>) -> Result<(), CollectError> + Sync),
+    /// Whether a window of the cell is needed.
+    pub(crate) needs: &'a (dyn Fn(&Want, &Window) -> bool + Sync),
+}
+
 /// Blocks of one file that lie together.
 struct RangeJob {
-    date: usize,
-    asset: usize,
+    want: usize,
     opened: Arc<Opened>,
     blocks: Vec<(usize, Range<u64>)>,
     range: Range<u64>,
 }
 
-/// A range that came, or did not; the permit bounds how many wait for decoding.
-struct Arrived {
-    job: RangeJob,
-    fetched: Result<Fetched, FetchError>,
-    _permit: OwnedSemaphorePermit,
+enum Message {
+    Header(usize, Result<Known, CollectError>),
+    /// A range that came, or did not; the permit bounds how many wait for decoding.
+    Range(RangeJob, Result<Fetched, FetchError>, OwnedSemaphorePermit),
 }
 
 /// One shard's share of a run.
-struct Laying<'a, 'p> {
+struct Laying<'a> {
     fetching: &'a Fetching<'a>,
     cell: usize,
     window: Window,
-    dates: &'a [Date],
-    planes: &'a Planes<'p>,
+    wants: &'a [Want],
+    usage: &'a Use<'a>,
     holes: Mutex<Vec<(usize, Hole)>>,
     fatal: Mutex<Option<CollectError>>,
 }
 
 impl Fetching<'_> {
-    /// Lays every block of these dates that meets a cell into the planes; gives what is missing.
-    pub(crate) fn lay(
+    /// Fetches and decodes every needed block of these files that meets a cell; gives what is missing, by
+    /// the place of its date.
+    pub(crate) fn blocks(
         &self,
         cell: usize,
-        dates: &[Date],
-        planes: &Planes<'_>,
+        wants: &[Want],
+        usage: &Use<'_>,
     ) -> Result<Vec<(usize, Hole)>, CollectError> {
         let window = self.plan.cells[cell].window;
-        let laying = Laying {
-            fetching: self,
-            cell,
-            window,
-            dates,
-            planes,
-            holes: Mutex::default(),
-            fatal: Mutex::default(),
-        };
+        let (holes, fatal) = (Mutex::default(), Mutex::default());
+        let laying = Laying { fetching: self, cell, window, wants, usage, holes, fatal };
         laying.run()?;
-        let fatal = laying.fatal.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if let Some(error) = fatal {
+        if let Some(error) = lock(&laying.fatal).take() {
             return Err(error);
         }
-        let mut holes = laying.holes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut holes = std::mem::take(&mut *lock(&laying.holes));
         holes.sort();
         Ok(holes)
     }
 }
 
-impl Laying<'_, '_> {
+impl Laying<'_> {
     fn run(&self) -> Result<(), CollectError> {
-        let runtime = self.fetching.runtime;
-        let (sender, mut arrivals) = mpsc::channel::<Arrived>(64);
+        let (runtime, headers) = (self.fetching.runtime, &self.fetching.headers);
+        let (sender, mut messages) = mpsc::channel::<Message>(64);
+        for (w, want) in self.wants.iter().enumerate() {
+            let scene = &self.fetching.plan.scenes[want.scene];
+            let (key, grid) = ((want.scene, 0, want.asset), scene.grid);
+            let (asset, headers) = (scene.assets[want.asset].clone(), headers.clone());
+            let sender = sender.clone();
+            runtime.spawn(async move {
+                let known = headers.known(key, &asset, &grid).await;
+                // Nobody listens any more only when the run has ended.
+                let _ = sender.send(Message::Header(w, known)).await;
+            });
+        }
+        let mut awaited = self.wants.len();
         rayon::in_place_scope(|scope| {
-            let mut tasks = JoinSet::new();
-            for date in 0..self.dates.len() {
-                for job in self.jobs(date, scope) {
-                    let (slots, sender) = (self.fetching.slots.clone(), sender.clone());
-                    let task = async move {
-                        let Ok(permit) = slots.acquire_owned().await else { return };
-                        let fetched = job.opened.reader.read(job.range.clone()).await;
-                        let arrived = Arrived { job, fetched, _permit: permit };
-                        // Nobody listens any more only when the run has ended.
-                        let _ = sender.send(arrived).await;
-                    };
-                    tasks.spawn_on(task, runtime.handle());
-                }
-            }
-            drop(sender);
-            loop {
-                if self.fetching.progress.stopped() {
-                    return Err(CollectError::Stopped);
-                }
-                if self.fatal.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            while awaited > 0 {
+                self.fetching.check()?;
+                if lock(&self.fatal).is_some() {
                     return Ok(());
                 }
-                let next = async { tokio::time::timeout(LOOK, arrivals.recv()).await };
+                let next = async { tokio::time::timeout(LOOK, messages.recv()).await };
                 match runtime.block_on(next) {
-                    Err(_) => {}
+                    Err(_) => continue,
                     Ok(None) => return Ok(()),
-                    Ok(Some(arrived)) => scope.spawn(move |_| self.unpack(arrived)),
+                    Ok(Some(Message::Header(_, Err(error)))) => return Err(error),
+                    Ok(Some(Message::Header(w, Ok(Ok(opened))))) => {
+                        for job in self.jobs(w, &opened, scope) {
+                            awaited += 1;
+                            let (slots, sender) = (headers.slots.clone(), sender.clone());
+                            runtime.spawn(async move {
+                                let Ok(permit) = slots.acquire_owned().await else { return };
+                                let fetched = job.opened.reader.read(job.range.clone()).await;
+                                let _ = sender.send(Message::Range(job, fetched, permit)).await;
+                            });
+                        }
+                    }
+                    Ok(Some(Message::Header(w, Ok(Err(reason))))) => {
+                        scope.spawn(move |_| self.without_header(w, reason));
+                    }
+                    Ok(Some(Message::Range(job, fetched, permit))) => {
+                        scope.spawn(move |_| {
+                            self.unpack(&job, fetched);
+                            drop(permit);
+                        });
+                    }
                 }
+                awaited -= 1;
             }
+            Ok(())
         })
     }
 
-    /// The ranges to fetch for one date; what is in memory already is laid at once.
-    fn jobs<'s>(&'s self, date: usize, scope: &rayon::Scope<'s>) -> Vec<RangeJob> {
-        let scene = self.dates[date].scene;
-        let mut jobs = Vec::new();
-        for (a, asset) in self.fetching.plan.scenes[scene].assets.iter().enumerate() {
-            let opened = match self.fetching.header(scene, a) {
-                Some(Ok(opened)) => opened,
-                Some(Err(reason)) => {
-                    self.hole(date, asset, None, reason);
-                    continue;
-                }
-                None => continue, // Cannot be: `open` came before.
-            };
-            let window = asset_window(&self.window, asset.factor);
-            let layers = asset.layers.iter();
-            let needed: BTreeSet<usize> =
-                layers.flat_map(|l| opened.header.blocks_for(l.1, window)).collect();
-            let mut ranges = Vec::new();
-            for block in needed {
-                if let Some(piece) = self.fetching.parked.take((scene, a, block, self.cell)) {
-                    self.place(date, asset, &piece);
-                    continue;
-                }
-                let range = opened.header.byte_range(block).unwrap_or(0..0);
-                let inside = range.end <= opened.total;
-                let in_memory = opened.whole.as_ref().map(|whole| {
-                    let bytes = whole.get(range.start as usize..range.end as usize);
-                    bytes.unwrap_or_default().to_vec()
-                });
-                if range.is_empty() || (inside && in_memory.is_some()) {
-                    let (bytes, opened) = (in_memory.unwrap_or_default(), opened.clone());
-                    scope.spawn(move |_| self.take(date, a, &opened, block, &bytes));
-                } else if inside {
-                    ranges.push((block, range));
-                } else {
-                    let reason = format!("truncated: the file has {} bytes", opened.total);
-                    self.hole(date, asset, Some((&opened, block)), reason);
-                }
-            }
-            jobs.extend(coalesce(ranges).into_iter().map(|blocks| {
-                let start = blocks.first().map_or(0, |b| b.1.start);
-                let end = blocks.last().map_or(0, |b| b.1.end);
-                RangeJob { date, asset: a, opened: opened.clone(), blocks, range: start..end }
-            }));
-        }
-        jobs
+    fn asset(&self, want: &Want) -> &SceneAsset {
+        &self.fetching.plan.scenes[want.scene].assets[want.asset]
     }
 
-    fn unpack(&self, arrived: Arrived) {
-        let Arrived { job, fetched, _permit } = arrived;
-        let asset = &self.fetching.plan.scenes[self.dates[job.date].scene].assets[job.asset];
-        let fetched = match fetched {
-            Ok(fetched) => fetched,
+    /// The ranges to fetch of one file; what is in memory already is laid at once.
+    fn jobs<'s>(
+        &'s self,
+        w: usize,
+        opened: &Arc<Opened>,
+        scope: &rayon::Scope<'s>,
+    ) -> Vec<RangeJob> {
+        let want = &self.wants[w];
+        let factor = self.asset(want).factor;
+        let window = asset_window(&self.window, factor);
+        let blocks = want.layers.iter().flat_map(|l| opened.header.blocks_for(l.1, window));
+        let mut ranges = Vec::new();
+        for block in blocks.collect::<BTreeSet<usize>>() {
+            let place = opened.header.block_window(block);
+            let place = place.ok().and_then(|(_, w)| window_in_cell(&w, factor, &self.window));
+            if !place.is_some_and(|place| (self.usage.needs)(want, &place)) {
+                continue;
+            }
+            let key = (want.scene, want.asset, block, self.cell);
+            if let Some(piece) = self.fetching.parked.take(key) {
+                scope.spawn(move |_| self.place(want, &piece, 0, factor));
+                continue;
+            }
+            let range = opened.header.byte_range(block).unwrap_or(0..0);
+            let inside = range.end <= opened.total;
+            let in_memory = opened.whole.as_ref().map(|whole| {
+                let bytes = whole.get(range.start as usize..range.end as usize);
+                bytes.unwrap_or_default().to_vec()
+            });
+            if range.is_empty() || (inside && in_memory.is_some()) {
+                let (bytes, opened) = (in_memory.unwrap_or_default(), opened.clone());
+                scope.spawn(move |_| self.take(want, &opened, block, &bytes));
+            } else if inside {
+                ranges.push((block, range));
+            } else {
+                let reason = format!("truncated: the file has {} bytes", opened.total);
+                let opened = opened.clone();
+                scope.spawn(move |_| self.broken(want, Some((&opened, block)), reason));
+            }
+        }
+        let groups = coalesce(ranges).into_iter();
+        let job = |blocks: Vec<(usize, Range<u64>)>| {
+            let start = blocks.first().map_or(0, |b| b.1.start);
+            let end = blocks.last().map_or(0, |b| b.1.end);
+            RangeJob { want: w, opened: opened.clone(), blocks, range: start..end }
+        };
+        groups.map(job).collect()
+    }
+
+    fn unpack(&self, job: &RangeJob, fetched: Result<Fetched, FetchError>) {
+        let want = &self.wants[job.want];
+        match fetched {
+            Ok(fetched) => {
+                for (block, range) in &job.blocks {
+                    let start = (range.start - job.range.start) as usize;
+                    let end = (range.end - job.range.start) as usize;
+                    let bytes = fetched.bytes.get(start..end).unwrap_or_default();
+                    self.take(want, &job.opened, *block, bytes);
+                }
+            }
             Err(error) => {
                 for (block, _) in &job.blocks {
-                    match Trouble::of(asset, &error) {
-                        Trouble::Hole(reason) => {
-                            self.hole(job.date, asset, Some((&job.opened, *block)), reason);
-                        }
-                        Trouble::Fatal(error) => self.end(*error),
-                    }
+                    let trouble = Trouble::of(self.asset(want), &error);
+                    self.trouble(want, Some((&job.opened, *block)), trouble);
                 }
-                return;
             }
-        };
-        for (block, range) in &job.blocks {
-            let start = (range.start - job.range.start) as usize;
-            let end = (range.end - job.range.start) as usize;
-            let bytes = fetched.bytes.get(start..end).unwrap_or_default();
-            self.take(job.date, job.asset, &job.opened, *block, bytes);
         }
     }
 
     /// Decodes a block, fetching it again if it is broken, and lays it.
-    fn take(&self, date: usize, a: usize, opened: &Arc<Opened>, block: usize, bytes: &[u8]) {
-        let scene = self.dates[date].scene;
-        let asset = &self.fetching.plan.scenes[scene].assets[a];
+    fn take(&self, want: &Want, opened: &Arc<Opened>, block: usize, bytes: &[u8]) {
         let decoded = Piece::decode(&opened.header, block, bytes)
-            .or_else(|error| self.again(scene, asset, opened, block, error.to_string()));
-        match decoded {
-            Ok(piece) => {
-                self.fetching.blocks.fetch_add(1, Ordering::Relaxed);
-                self.place(date, asset, &piece);
-                let others = self.fetching.waiting.get(&scene).into_iter().flatten();
-                for &cell in others.filter(|&&c| c != self.cell) {
-                    let window = &self.fetching.plan.cells[cell].window;
-                    let window = asset_window(window, asset.factor);
-                    self.fetching.parked.park((scene, a, block, cell), || piece.cut(&window));
-                }
-            }
-            Err(Trouble::Hole(reason)) => {
-                self.hole(date, asset, Some((opened, block)), reason);
-            }
-            Err(Trouble::Fatal(error)) => self.end(*error),
+            .or_else(|error| self.again(want, opened, block, error.to_string()));
+        let piece = match decoded {
+            Ok(piece) => piece,
+            Err(trouble) => return self.trouble(want, Some((opened, block)), trouble),
+        };
+        self.fetching.blocks.fetch_add(1, Ordering::Relaxed);
+        let factor = self.asset(want).factor;
+        self.place(want, &piece, 0, factor);
+        for cell in self.fetching.waiting_for(want.scene).into_iter().filter(|&c| c != self.cell) {
+            let window = asset_window(&self.fetching.plan.cells[cell].window, factor);
+            let key = (want.scene, want.asset, block, cell);
+            self.fetching.parked.park(key, || piece.cut(&window));
         }
     }
 
     /// Fetches a broken block again, at last with a fresh header: a header has no checksum.
     fn again(
         &self,
-        scene: usize,
-        asset: &SceneAsset,
+        want: &Want,
         opened: &Arc<Opened>,
         block: usize,
         mut reason: String,
@@ -224,11 +256,11 @@ impl Laying<'_, '_> {
         if !opened.reader.is_remote() {
             return Err(Trouble::Hole(reason));
         }
-        let grid = &self.fetching.plan.scenes[scene].grid;
+        let (asset, grid) = (self.asset(want), &self.fetching.plan.scenes[want.scene].grid);
         let reread = async {
             for turn in 0..REREADS {
                 let fresh = match turn {
-                    2 => Some(Opened::open(asset, grid, &self.fetching.hub).await?),
+                    2 => Some(Opened::open(asset, grid, &self.fetching.headers.hub).await?),
                     _ => None,
                 };
                 let header = fresh.as_ref().map_or(&opened.header, |f| &f.header);
@@ -245,19 +277,96 @@ impl Laying<'_, '_> {
         self.fetching.runtime.block_on(reread)
     }
 
-    fn place(&self, date: usize, asset: &SceneAsset, piece: &Piece) {
-        for &(layer, band) in asset.layers.iter().filter(|l| piece.bands().contains(&l.1)) {
-            self.planes.lay(date, (layer, band), piece, asset.factor, &self.window);
+    fn without_header(&self, w: usize, reason: String) {
+        let want = &self.wants[w];
+        let whole = Window { row: 0, col: 0, rows: self.window.rows, cols: self.window.cols };
+        if (self.usage.needs)(want, &whole) {
+            self.broken(want, None, reason);
         }
     }
 
-    fn hole(
+    fn trouble(&self, want: &Want, block: Option<(&Arc<Opened>, usize)>, trouble: Trouble) {
+        match trouble {
+            Trouble::Hole(reason) => self.broken(want, block, reason),
+            // Another catalog may be up while this one is down.
+            Trouble::Fatal(error) => {
+                if !self.elsewhere(want, block) {
+                    self.end(*error);
+                }
+            }
+        }
+    }
+
+    /// What its own catalog cannot give is taken from another one, or is a hole.
+    fn broken(&self, want: &Want, block: Option<(&Arc<Opened>, usize)>, reason: String) {
+        if !self.elsewhere(want, block) {
+            self.hole(want, block, reason);
+        }
+    }
+
+    /// Reads a block, or all of a file that the cell needs, from the first other catalog that can give all
+    /// of it.
+    fn elsewhere(&self, want: &Want, block: Option<(&Arc<Opened>, usize)>) -> bool {
+        let place = block.and_then(|(opened, b)| opened.header.block_window(b).ok());
+        let factor = self.asset(want).factor;
+        let all = asset_window(&self.window, factor);
+        let window = place.map_or(Some(all), |(_, window)| window.intersect(&all));
+        let Some(window) = window else { return true };
+        let others = self.fetching.plan.scenes[want.scene].others.len();
+        (1..=others).any(|source| {
+            let Some((pieces, factor)) = self.read_elsewhere(want, source, &window) else {
+                return false;
+            };
+            pieces.iter().for_each(|piece| self.place(want, piece, source, factor));
+            true
+        })
+    }
+
+    fn read_elsewhere(
         &self,
-        date: usize,
-        asset: &SceneAsset,
-        block: Option<(&Arc<Opened>, usize)>,
-        reason: String,
-    ) {
+        want: &Want,
+        source: usize,
+        window: &Window,
+    ) -> Option<(Vec<Piece>, usize)> {
+        let scene = self.fetching.source(want.scene, source);
+        let own = self.asset(want);
+        let same = |a: &&SceneAsset| a.layers == own.layers && a.factor == own.factor;
+        let number = scene.assets.iter().position(|a| same(&a))?;
+        if scene.grid != self.fetching.plan.scenes[want.scene].grid {
+            return None;
+        }
+        let asset = &scene.assets[number];
+        let headers = &self.fetching.headers;
+        let read = async {
+            let key = (want.scene, source, number);
+            let opened = headers.known(key, asset, &scene.grid).await.ok()?.ok()?;
+            let blocks = want.layers.iter().flat_map(|l| opened.header.blocks_for(l.1, *window));
+            let mut pieces = Vec::new();
+            for block in blocks.collect::<BTreeSet<usize>>() {
+                let range = opened.header.byte_range(block)?;
+                let mut piece = None;
+                for _ in 0..REREADS {
+                    let fetched = opened.reader.read(range.clone()).await.ok()?;
+                    piece = Piece::decode(&opened.header, block, &fetched.bytes).ok();
+                    if piece.is_some() {
+                        break;
+                    }
+                }
+                pieces.extend(piece?.cut(window));
+            }
+            Some(pieces)
+        };
+        Some((self.fetching.runtime.block_on(read)?, asset.factor))
+    }
+
+    fn place(&self, want: &Want, piece: &Piece, source: usize, factor: usize) {
+        if let Err(error) = (self.usage.take)(&Came { want, piece, source, factor }) {
+            self.end(error);
+        }
+    }
+
+    fn hole(&self, want: &Want, block: Option<(&Arc<Opened>, usize)>, reason: String) {
+        let asset = self.asset(want);
         let mut place = None;
         let mut bands = 0..usize::MAX;
         let mut pixels = self.window.rows * self.window.cols;
@@ -267,36 +376,23 @@ impl Laying<'_, '_> {
             let size = opened.header.block;
             place = Some((window.row / size.1, window.col / size.0));
             bands = band..band + opened.header.block_bands();
-            let fine = Window {
-                row: window.row * asset.factor,
-                col: window.col * asset.factor,
-                rows: window.rows * asset.factor,
-                cols: window.cols * asset.factor,
-            };
-            pixels = fine.intersect(&self.window).map_or(0, |w| w.rows * w.cols);
+            let part = window_in_cell(&window, asset.factor, &self.window);
+            pixels = part.map_or(0, |w| w.rows * w.cols);
         }
         let layers: Vec<Layer> =
-            asset.layers.iter().filter(|l| bands.contains(&l.1)).map(|l| l.0).collect();
-        let names = &self.fetching.plan.cells[self.cell].spec.bands;
+            want.layers.iter().filter(|l| bands.contains(&l.1)).map(|l| l.0).collect();
         let hole = Hole {
             asset: Some(asset.key.clone()),
-            bands: layers.iter().map(|layer| layer_name(*layer, names)).collect(),
+            bands: layers.iter().map(|layer| self.fetching.plan.layer_name(*layer)).collect(),
             block: place,
             reason,
             pixels: (pixels * layers.len()) as u64,
         };
-        self.holes.lock().unwrap_or_else(PoisonError::into_inner).push((date, hole));
+        lock(&self.holes).push((want.date, hole));
     }
 
     fn end(&self, error: CollectError) {
-        self.fatal.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-    }
-}
-
-fn layer_name(layer: Layer, bands: &[String]) -> String {
-    match layer {
-        Layer::Band(axis) => bands[axis].clone(),
-        Layer::Scl => "SCL".into(),
+        lock(&self.fatal).get_or_insert(error);
     }
 }
 

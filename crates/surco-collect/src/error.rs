@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use surco_core::Fault;
+use surco_raster::vector::VectorError;
 use surco_store::StoreError;
 
 /// Why scenes could not be collected.
@@ -87,6 +88,9 @@ pub enum CollectError {
     /// The runtime could not be started.
     #[error("cannot start the network runtime: {0}")]
     Runtime(std::io::Error),
+    /// An area or places could not be read.
+    #[error("{0}")]
+    Vector(Box<VectorError>),
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -111,6 +115,12 @@ pub struct GridClash {
     pub second_grid: String,
 }
 
+impl From<VectorError> for CollectError {
+    fn from(error: VectorError) -> Self {
+        Self::Vector(Box::new(error))
+    }
+}
+
 impl CollectError {
     /// The kind of fault, which decides the exit code.
     #[must_use]
@@ -124,6 +134,7 @@ impl CollectError {
                 Fault::Network
             }
             Self::Runtime(_) | Self::Stopped => Fault::Failed,
+            Self::Vector(error) => error.fault(),
             Self::Store(error) => error.fault(),
         }
     }

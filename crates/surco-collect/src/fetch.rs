@@ -1,6 +1,9 @@
 //! Byte ranges of files, on disk or behind HTTP: the one seam between collecting and the world.
 
+mod host;
 mod http;
+mod hub;
+mod token;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
@@ -8,7 +11,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(crate) use http::{HttpFile, Hub};
+pub(crate) use self::http::HttpFile;
+pub(crate) use self::hub::Hub;
 
 use crate::href::Href;
 
@@ -50,7 +54,7 @@ impl RangeReader {
     pub(crate) fn new(href: &Href, hub: &Arc<Hub>) -> Self {
         match href {
             Href::File(path) => Self::File { path: Arc::new(path.clone()), hub: hub.clone() },
-            Href::Http(url) => Self::Http(Arc::new(HttpFile::new(url.clone(), hub.clone()))),
+            Href::Http(place) => Self::Http(Arc::new(HttpFile::new(place.clone(), hub.clone()))),
         }
     }
 

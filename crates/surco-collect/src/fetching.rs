@@ -1,39 +1,52 @@
-//! What the shards of a run share: the client, open headers, and who still waits for which scene.
+//! What the shards of a run share: the client, open headers, verdicts, and who still waits for which scene.
 
-use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use surco_core::Progress;
+use surco_store::OffsetRecord;
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::CollectError;
 use crate::fetch::Hub;
 use crate::opened::{Opened, Trouble};
 use crate::parked::Parked;
 use crate::plan::Plan;
+use crate::scene::{Scene, SceneAsset};
 
-/// How often the main thread looks whether it should stop.
+/// How often a waiting thread looks whether it should stop.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
 
 /// A header, or why there is none.
 pub(crate) type Known = Result<Arc<Opened>, String>;
 
+/// Which file: scene, place among the scene's sources (0 is its own catalog), asset.
+pub(crate) type FileKey = (usize, usize, usize);
+
 /// What all shards of a run share.
 pub(crate) struct Fetching<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) runtime: &'a Runtime,
-    pub(crate) hub: Arc<Hub>,
-    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) headers: Arc<Headers>,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) parked: Parked,
     pub(crate) blocks: AtomicU64,
-    opened: Mutex<HashMap<(usize, usize), Known>>,
+    /// Verdicts by scene and source; none where no overview can be asked.
+    pub(crate) judged: Mutex<HashMap<(usize, usize), Option<OffsetRecord>>>,
     /// Cells that still need each scene.
-    pub(crate) waiting: HashMap<usize, Vec<usize>>,
+    waiting: Mutex<HashMap<usize, BTreeSet<usize>>>,
+    /// A thread has failed: the others need not go on.
+    pub(crate) ending: AtomicBool,
+}
+
+/// Headers of files, each read once.
+pub(crate) struct Headers {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) slots: Arc<Semaphore>,
+    known: Mutex<HashMap<FileKey, Arc<OnceCell<Known>>>>,
 }
 
 /// One date of a shard that is to be collected.
@@ -53,90 +66,82 @@ impl<'a> Fetching<'a> {
         requests: usize,
         progress: &'a dyn Progress,
     ) -> Self {
+        let slots = Arc::new(Semaphore::new(requests));
         Self {
             plan,
             runtime,
-            hub,
-            slots: Arc::new(Semaphore::new(requests)),
+            headers: Arc::new(Headers { hub, slots, known: Mutex::default() }),
             progress,
             parked: Parked::default(),
             blocks: AtomicU64::new(0),
-            opened: Mutex::default(),
-            waiting: HashMap::new(),
+            judged: Mutex::default(),
+            waiting: Mutex::default(),
+            ending: AtomicBool::new(false),
         }
+    }
+
+    /// A scene as one of its sources describes it: 0 is its own catalog, the others follow.
+    pub(crate) fn source(&self, scene: usize, source: usize) -> &Scene {
+        let own = &self.plan.scenes[scene];
+        source.checked_sub(1).and_then(|i| own.others.get(i)).unwrap_or(own)
     }
 
     /// Says that a cell will need a scene.
-    pub(crate) fn expect(&mut self, scene: usize, cell: usize) {
-        self.waiting.entry(scene).or_default().push(cell);
+    pub(crate) fn expect(&self, scene: usize, cell: usize) {
+        lock(&self.waiting).entry(scene).or_default().insert(cell);
     }
 
-    /// Says that a cell has a scene; forgets the headers of scenes that nobody needs any more.
-    pub(crate) fn finish(&mut self, scene: usize, cell: usize) {
-        if let Some(cells) = self.waiting.get_mut(&scene) {
-            cells.retain(|&c| c != cell);
+    /// The cells that still need a scene.
+    pub(crate) fn waiting_for(&self, scene: usize) -> Vec<usize> {
+        lock(&self.waiting)
+            .get(&scene)
+            .map(|cells| cells.iter().copied().collect())
+            .unwrap_or_default()
+    }
+
+    /// Says that a cell has a scene; forgets what was kept for it, and the headers of scenes that nobody
+    /// needs any more.
+    pub(crate) fn finish(&self, scene: usize, cell: usize) {
+        self.parked.forget(scene, cell);
+        let mut waiting = lock(&self.waiting);
+        if let Some(cells) = waiting.get_mut(&scene) {
+            cells.remove(&cell);
             if cells.is_empty() {
-                let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-                for asset in 0..self.plan.scenes[scene].assets.len() {
-                    opened.remove(&(scene, asset));
-                }
+                waiting.remove(&scene);
+                lock(&self.headers.known).retain(|key, _| key.0 != scene);
             }
         }
     }
 
-    pub(crate) fn header(&self, scene: usize, asset: usize) -> Option<Known> {
-        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        opened.get(&(scene, asset)).cloned()
+    /// Whether work should end now, and why; says whom it waits for.
+    pub(crate) fn check(&self) -> Result<(), CollectError> {
+        self.headers.hub.say_waiting(self.progress);
+        let stopped = self.progress.stopped() || self.ending.load(Ordering::Relaxed);
+        if stopped { Err(CollectError::Stopped) } else { Ok(()) }
     }
+}
 
-    /// Reads the headers of scenes that are not known yet, each once.
-    pub(crate) fn open(&self, dates: &[Date]) -> Result<(), CollectError> {
-        let mut tasks = JoinSet::new();
-        for date in dates {
-            let scene = &self.plan.scenes[date.scene];
-            for (a, asset) in scene.assets.iter().enumerate() {
-                if self.header(date.scene, a).is_some() {
-                    continue;
-                }
-                let (key, asset, grid) = ((date.scene, a), asset.clone(), scene.grid);
-                let (hub, slots) = (self.hub.clone(), self.slots.clone());
-                let task = async move {
-                    let _permit = slots.acquire_owned().await;
-                    (key, Opened::open(&asset, &grid, &hub).await)
-                };
-                tasks.spawn_on(task, self.runtime.handle());
-            }
-        }
-        self.join(tasks, |(key, opened)| {
-            let known = match opened {
-                Ok(opened) => Ok(Arc::new(opened)),
-                Err(Trouble::Hole(reason)) => Err(reason),
-                Err(Trouble::Fatal(error)) => return Err(*error),
-            };
-            self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(key, known);
-            Ok(())
-        })
-    }
-
-    /// Takes what tasks give, ends on the first fault or when the user asks to.
-    pub(crate) fn join<T: 'static>(
+impl Headers {
+    /// The header of a file, read if it is not known yet.
+    ///
+    /// Takes no slot: slots are held until blocks are decoded, and decoding may need a header.
+    pub(crate) async fn known(
         &self,
-        mut tasks: JoinSet<T>,
-        mut take: impl FnMut(T) -> Result<(), CollectError>,
-    ) -> Result<(), CollectError> {
-        loop {
-            if self.progress.stopped() {
-                return Err(CollectError::Stopped);
-            }
-            let next = async { tokio::time::timeout(LOOK, tasks.join_next()).await };
-            match self.runtime.block_on(next) {
-                Err(_) => {}
-                Ok(None) => return Ok(()),
-                Ok(Some(Ok(value))) => take(value)?,
-                Ok(Some(Err(fallen))) => {
-                    return Err(CollectError::Runtime(std::io::Error::other(fallen)));
-                }
-            }
-        }
+        key: FileKey,
+        asset: &SceneAsset,
+        grid: &crate::scene::Grid,
+    ) -> Result<Known, CollectError> {
+        let place = lock(&self.known).entry(key).or_default().clone();
+        let read = async || match Opened::open(asset, grid, &self.hub).await {
+            Ok(opened) => Ok(Ok(Arc::new(opened))),
+            Err(Trouble::Hole(reason)) => Ok(Err(reason)),
+            Err(Trouble::Fatal(error)) => Err(*error),
+        };
+        place.get_or_try_init(read).await.cloned()
     }
+}
+
+/// A poisoned lock only means that another thread fell: that run ends anyway.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

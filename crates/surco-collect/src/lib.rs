@@ -1,21 +1,23 @@
 //! From a catalog to the store: plan, fetch, verify, harmonise, write.
 //!
-//! [`plan()`] asks a STAC API or a file of items and lists cells, scenes and shards; [`run()`] fetches every
+//! [`plan()`] asks STAC APIs, files of items and `GeoParquet` indexes, takes them together, and lists cells, scenes and shards; [`run()`] fetches every
 //! needed block once, checks it, and writes shard after shard. A run that is stopped, killed or cut off
 //! is resumed by the same call; what could not be read is a hole, listed in the manifest and the
 //! summary.
 //!
 //! | module | does |
 //! |---|---|
-//! | `stac`, `catalog`, `href`, `scene`, `dedup` | from a catalog's items to scenes |
-//! | `plan`, `geometry` | from scenes to cells |
-//! | `fetch`, `opened`, `fetching` | byte ranges, retries, headers that shards share |
-//! | `blocks`, `planes`, `parked`, `witness`, `offset` | from blocks to the planes of a shard |
+//! | `catalog`, `stac`, `href`, `signing`, `scene`, `pool` | from the items of catalogs to scenes |
+//! | `dedup`, `listed` | from scenes to acquisitions, whoever lists them |
+//! | `plan`, `geometry`, `owner` | from scenes to cells, each pixel in one tile |
+//! | `fetch` | byte ranges, retries, busy hosts, tokens |
+//! | `opened`, `fetching` | headers that shards share |
+//! | `prepare`, `mask`, `witness`, `offset` | which pixels are wanted, and whether they carry an offset |
+//! | `blocks`, `piece`, `parked` | from blocks to the planes of a shard |
 //! | `shard`, `run` | one shard, all shards |
 //! | [`report`] | what a store holds and what each run did |
 //!
-//! Absent on purpose: choosing splits, masking clouds (the store keeps the SCL), resampling other than
-//! doubling 20 m pixels.
+//! Absent on purpose: choosing splits, resampling other than doubling 20 m pixels.
 
 mod blocks;
 mod catalog;
@@ -25,20 +27,27 @@ mod fetch;
 mod fetching;
 mod geometry;
 mod href;
+mod listed;
+mod mask;
 mod offset;
 mod opened;
+mod owner;
 mod parked;
+mod piece;
 mod plan;
-mod planes;
+mod pool;
+mod prepare;
 pub mod report;
 mod request;
 mod run;
 mod scene;
 mod shard;
+mod signing;
 mod stac;
 mod witness;
 
 pub use error::{CollectError, GridClash};
-pub use plan::{Plan, PlanFigures, plan, plan_with};
-pub use request::{Area, CollectRequest};
+pub use listed::{ListedScene, OtherSource};
+pub use plan::{Plan, PlanFigures, plan, plan_items, plan_with};
+pub use request::{Area, CollectRequest, Places};
 pub use run::{CollectSummary, ListedHole, Patience, RunOptions, Verdicts, run};

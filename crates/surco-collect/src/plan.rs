@@ -1,61 +1,54 @@
 //! What a request comes to: scenes, cells and shards, and what they will cost.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod cells;
+mod chips;
+mod figures;
+mod items;
 
-use surco_core::{CellId, Georef, Progress, S2_BANDS, Window, cells_of};
-use surco_raster::projection::{Projection, wkt};
-use surco_store::{CellSpec, SHARD_DATES, SceneSlot};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use surco_core::{CellId, Progress, S2_BANDS, Window};
+use surco_raster::projection::wkt;
+use surco_store::{CellSpec, SceneSlot};
+
+pub use figures::PlanFigures;
+pub use items::plan_items;
 
 use crate::catalog;
 use crate::dedup::keep_best;
 use crate::error::GridClash;
 use crate::fetch::Hub;
-use crate::geometry::{Point, meet, rectangle};
+use crate::geometry::around;
+use crate::owner::{Owned, Owners};
 use crate::run::{Patience, runtime};
 use crate::scene::{Grid, Layer, Scene, fault};
 use crate::{CollectError, CollectRequest};
-
-/// Deflate's gain on Sentinel-2 bands with predictor 2, and that of the overviews' third on top.
-const WIRE_RATIO: f64 = 1.5;
-const WITH_OVERVIEWS: f64 = 4.0 / 3.0;
-/// zstd's gain on reflectances.
-const STORE_RATIO: f64 = 1.6;
-/// Points along each side of the area when it is projected.
-const EDGE_POINTS: usize = 16;
+use cells::{Ground, TileCells};
 
 /// A deterministic list of cells with their scenes; the same catalog and request give the same plan.
+///
+/// A country and eight years are 20,000 cells of 1,000 scenes each, so cells hold numbers of scenes and
+/// share equal lists; what the store needs of a cell is made when its turn comes.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// What it comes to.
     pub figures: PlanFigures,
+    /// Why items of services could not be used, the first hundred in words.
+    pub unreadable: Vec<String>,
     pub(crate) bands: Vec<usize>,
+    pub(crate) keep_clouds: bool,
     pub(crate) scenes: Vec<Scene>,
     pub(crate) cells: Vec<CellPlan>,
+    tiles: Vec<TilePlan>,
 }
 
-/// What a plan comes to; bytes and blocks are estimates from the catalog's fields.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct PlanFigures {
-    /// Items that the catalog gave for the area and the dates.
-    pub items: u64,
-    /// Items dropped as older processings or duplicates.
-    pub duplicates: u64,
-    /// Items left out for their clouds.
-    pub cloudy: u64,
-    /// Scenes to collect.
-    pub scenes: u64,
-    /// Tiles they lie in.
-    pub tiles: u64,
-    /// Cells to write.
-    pub cells: u64,
-    /// Shards to write, in an empty store.
-    pub shards: u64,
-    /// Source blocks to fetch.
-    pub blocks: u64,
-    /// Bytes to fetch.
-    pub bytes_wire: u64,
-    /// Bytes to store.
-    pub bytes_stored: u64,
+/// A tile whose scenes are planned.
+#[derive(Clone, Debug)]
+struct TilePlan {
+    grid: Grid,
+    crs_wkt: String,
 }
 
 /// One cell and its scenes.
@@ -64,15 +57,62 @@ pub(crate) struct CellPlan {
     pub(crate) id: CellId,
     /// Its pixels in the tile's 10 m grid.
     pub(crate) window: Window,
-    pub(crate) spec: CellSpec,
-    /// Scenes by their acquisition key: places in [`Plan::scenes`].
-    pub(crate) scenes: BTreeMap<String, usize>,
+    /// Places in [`Plan::scenes`], by time and key.
+    pub(crate) scenes: Arc<[u32]>,
+    /// Chips around places, in pixels of the cell; without places, nothing.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests ask what `kept` was made of"))]
+    pub(crate) windows: Option<Vec<Window>>,
+    /// Pixels that this tile has and no other.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests ask what `kept` was made of"))]
+    pub(crate) owned: Owned,
+    /// Pixels to store: those owned, and with chips only those whose inner chunk a chip meets.
+    pub(crate) kept: Owned,
+    /// Place in [`Plan::tiles`].
+    tile: usize,
 }
 
 impl Plan {
+    /// What a layer is called in manifests.
+    pub(crate) fn layer_name(&self, layer: Layer) -> String {
+        match layer {
+            Layer::Band(axis) => S2_BANDS[self.bands[axis]].name.into(),
+            Layer::Scl => "SCL".into(),
+        }
+    }
+
     /// The planned cells.
     pub fn cells(&self) -> impl Iterator<Item = &CellId> {
         self.cells.iter().map(|cell| &cell.id)
+    }
+
+    /// Names of the bands, in the order of the band axis.
+    pub(crate) fn band_names(&self) -> Vec<String> {
+        self.bands.iter().map(|&band| S2_BANDS[band].name.into()).collect()
+    }
+
+    /// What the store needs to know of a cell, given by its place in the plan.
+    pub(crate) fn spec(&self, cell: usize) -> CellSpec {
+        let cell = &self.cells[cell];
+        let TilePlan { grid, crs_wkt } = &self.tiles[cell.tile];
+        let slot = |&i: &u32| {
+            let scene = &self.scenes[i as usize];
+            SceneSlot { key: scene.key.to_string(), id: scene.id.to_string(), time_s: scene.time_s }
+        };
+        CellSpec {
+            georef: grid.georef.shifted(cell.window.row, cell.window.col),
+            crs_wkt: crs_wkt.clone(),
+            rows: cell.window.rows,
+            cols: cell.window.cols,
+            bands: self.band_names(),
+            scenes: cell.scenes.iter().map(slot).collect(),
+            ..CellSpec::default()
+        }
+    }
+
+    /// The scenes of a cell by their acquisition key: places in [`Plan::scenes`].
+    pub(crate) fn scenes_by_key(&self, cell: usize) -> HashMap<&str, usize> {
+        let scenes = self.cells[cell].scenes.iter();
+        scenes.map(|&i| (&*self.scenes[i as usize].key, i as usize)).collect()
     }
 }
 
@@ -96,9 +136,12 @@ pub fn plan_with(
 ) -> Result<Plan, CollectError> {
     request.check()?;
     let bands = request.band_indices()?;
-    let hub = Hub::new(patience)?;
-    let scenes = runtime()?.block_on(catalog::scenes(request, &bands, &hub, progress))?;
-    build(request, bands, scenes)
+    let hub = Arc::new(Hub::new(patience)?);
+    let found = runtime()?.block_on(catalog::scenes(request, &bands, &hub, progress))?;
+    let mut plan = build(request, bands, found.scenes, progress)?;
+    plan.figures.unreadable = found.left_out;
+    plan.unreadable = found.unreadable;
+    Ok(plan)
 }
 
 /// The plan of scenes that a catalog gave.
@@ -106,13 +149,14 @@ pub(crate) fn build(
     request: &CollectRequest,
     bands: Vec<usize>,
     mut scenes: Vec<Scene>,
+    progress: &dyn Progress,
 ) -> Result<Plan, CollectError> {
+    progress.report("plan", 0, 0, "");
     let seen = scenes.len();
     scenes.retain(|s| request.wants(s.day));
     let in_season = scenes.len();
-    let aoi = bbox_of(request).map(rectangle);
-    let inside = |ring: &Vec<Point>| aoi.as_ref().is_none_or(|aoi| meet(ring, aoi));
-    scenes.retain(|s| s.outline.is_empty() || s.outline.iter().any(inside));
+    let ground = Ground::of(request);
+    scenes = retain_meeting(scenes, &ground);
     let items = scenes.len();
     let limit = request.max_cloud.unwrap_or(f64::INFINITY);
     scenes.retain(|s| s.cloud.is_none_or(|cloud| cloud <= limit));
@@ -124,14 +168,15 @@ pub(crate) fn build(
         cloudy: (items - clear) as u64,
         ..PlanFigures::default()
     };
-    let mut tiles: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (i, scene) in scenes.iter().enumerate() {
-        tiles.entry(&scene.tile).or_default().push(i);
-    }
+    let (tiles, found) = cells_of_all(&scenes, &ground, progress)?;
+    let mut placed = vec![false; ground.points()];
     let mut cells = Vec::new();
-    for (tile, members) in tiles {
-        cells.extend(cells_of_tile(tile, &members, &scenes, &bands, request)?);
+    for tile in found {
+        tile.placed.iter().for_each(|&point| placed[point as usize] = true);
+        cells.extend(tile.cells);
     }
+    figures.places = placed.iter().filter(|&&placed| placed).count() as u64;
+    figures.places_outside = placed.len() as u64 - figures.places;
     if cells.is_empty() {
         let why = format!(
             "{in_season} in the season, {items} of them in the area, {clear} of them clear enough"
@@ -139,149 +184,83 @@ pub(crate) fn build(
         let catalog = request.catalogs.join(", ");
         return Err(CollectError::Nothing { catalog, items: seen, why });
     }
-    estimate(&mut figures, &scenes, &cells);
-    Ok(Plan { figures, bands, scenes, cells })
+    let grids: Vec<Grid> = tiles.iter().map(|tile| tile.grid).collect();
+    figures.estimate(&scenes, &cells, &grids, bands.len());
+    let keep_clouds = request.keep_clouds;
+    Ok(Plan { figures, unreadable: Vec::new(), bands, keep_clouds, scenes, cells, tiles })
 }
 
-fn bbox_of(request: &CollectRequest) -> Option<[f64; 4]> {
-    match request.area {
-        Some(crate::Area::Bbox(bbox)) => Some(bbox),
-        _ => None,
-    }
+/// The scenes whose outline meets what is asked for; without an outline, all may.
+fn retain_meeting(mut scenes: Vec<Scene>, ground: &Ground<'_>) -> Vec<Scene> {
+    let meets = |s: &Scene| {
+        let ring = |ring: &Vec<_>| {
+            let lon = ring.first().map_or(0.0, |p: &(f64, f64)| p.0);
+            ground.meets(&around(lon, ring.iter().copied()))
+        };
+        s.outline.is_empty() || s.outline.iter().any(ring)
+    };
+    let meeting: Vec<bool> = scenes.par_iter().map(meets).collect();
+    let mut meeting = meeting.into_iter();
+    scenes.retain(|_| meeting.next().unwrap_or(true));
+    scenes
 }
 
-fn cells_of_tile(
-    tile: &str,
-    members: &[usize],
+/// The tiles of sorted scenes, and the cells of each that hold something to collect.
+fn cells_of_all(
     scenes: &[Scene],
-    bands: &[usize],
-    request: &CollectRequest,
-) -> Result<Vec<CellPlan>, CollectError> {
-    let first = &scenes[members[0]];
-    let grid = first.grid;
-    if let Some(other) = members.iter().map(|&i| &scenes[i]).find(|s| s.grid != grid) {
-        return Err(CollectError::Grid(Box::new(GridClash {
-            tile: tile.into(),
-            first: first.id.clone(),
-            first_grid: grid.to_string(),
-            second: other.id.clone(),
-            second_grid: other.grid.to_string(),
-        })));
+    ground: &Ground<'_>,
+    progress: &dyn Progress,
+) -> Result<(Vec<TilePlan>, Vec<TileCells>), CollectError> {
+    let mut members: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for (i, scene) in scenes.iter().enumerate() {
+        members.entry(&scene.tile).or_default().push(i as u32);
     }
-    let unusable = |e: &dyn std::fmt::Display| {
-        fault(&first.id, "proj:epsg", e.to_string(), "use a catalog in WGS 84 / UTM")
-    };
-    let projection = Projection::from_epsg(grid.georef.epsg).map_err(|e| unusable(&e))?;
-    let crs_wkt = wkt(grid.georef.epsg).map_err(|e| unusable(&e))?;
-    let whole = Window { row: 0, col: 0, rows: grid.rows, cols: grid.cols };
-    let aoi = bbox_of(request).map(rectangle);
-    let window = match bbox_of(request) {
-        Some(bbox) => match window_of(bbox, &grid, &projection) {
-            Some(window) => window,
-            None => return Ok(Vec::new()),
-        },
-        None => whole,
-    };
-    let mut cells = Vec::new();
-    for (id, window) in cells_of(tile, (grid.rows, grid.cols), &window) {
-        let Some(outline) = outline_of(&grid.georef, &window, &projection) else { continue };
-        if aoi.as_ref().is_some_and(|aoi| !meet(aoi, &outline)) {
-            continue;
-        }
-        let covers =
-            |s: &Scene| s.outline.is_empty() || s.outline.iter().any(|ring| meet(ring, &outline));
-        let here: Vec<usize> = members.iter().copied().filter(|&i| covers(&scenes[i])).collect();
-        if here.is_empty() {
-            continue;
-        }
-        let slot = |&i: &usize| SceneSlot {
-            key: scenes[i].key.clone(),
-            id: scenes[i].id.clone(),
-            time_s: scenes[i].time_s,
-        };
-        let spec = CellSpec {
-            georef: grid.georef.shifted(window.row, window.col),
-            crs_wkt: crs_wkt.clone(),
-            rows: window.rows,
-            cols: window.cols,
-            bands: bands.iter().map(|&b| S2_BANDS[b].name.into()).collect(),
-            scenes: here.iter().map(slot).collect(),
-        };
-        let scenes = here.iter().map(|&i| (scenes[i].key.clone(), i)).collect();
-        cells.push(CellPlan { id, window, spec, scenes });
+    let mut named = Vec::new();
+    let mut tiles = Vec::new();
+    for (&name, members) in &members {
+        let grid = grid_of(name, members, scenes)?;
+        let first = &scenes[members[0] as usize];
+        let crs_wkt = wkt(grid.georef.epsg).map_err(|e| unusable(first, &e))?;
+        named.push((name, grid));
+        tiles.push(TilePlan { grid, crs_wkt });
     }
-    Ok(cells)
-}
-
-/// The pixels of a grid that a bounding box covers, if any.
-fn window_of(bbox: [f64; 4], grid: &Grid, projection: &Projection) -> Option<Window> {
-    let corners = rectangle(bbox);
-    let mut rows = (f64::INFINITY, f64::NEG_INFINITY);
-    let mut cols = rows;
-    for (i, &a) in corners.iter().enumerate() {
-        let b = corners[(i + 1) % corners.len()];
-        for step in 0..EDGE_POINTS {
-            let t = step as f64 / EDGE_POINTS as f64;
-            let (lon, lat) = (a.0 + (b.0 - a.0) * t, a.1 + (b.1 - a.1) * t);
-            let Ok((x, y)) = projection.from_lonlat(lon, lat) else { continue };
-            let (row, col) = grid.georef.row_col(x, y);
-            rows = (rows.0.min(row), rows.1.max(row));
-            cols = (cols.0.min(col), cols.1.max(col));
-        }
-    }
-    let span = |(low, high): (f64, f64), all: usize| {
-        let low = low.floor().max(0.0);
-        let high = high.ceil().min(all as f64);
-        (low < high).then_some((low as usize, (high - low) as usize))
-    };
-    let (row, rows) = span(rows, grid.rows)?;
-    let (col, cols) = span(cols, grid.cols)?;
-    Some(Window { row, col, rows, cols })
-}
-
-/// A window's corners in degrees.
-fn outline_of(georef: &Georef, window: &Window, projection: &Projection) -> Option<Vec<Point>> {
-    let rows = [window.row, window.row, window.row + window.rows, window.row + window.rows];
-    let cols = [window.col, window.col + window.cols, window.col + window.cols, window.col];
-    let corner = |(row, col): (usize, usize)| {
-        let x = georef.x0_m + col as f64 * georef.px_m;
-        let y = georef.y0_m - row as f64 * georef.px_m;
-        projection.to_lonlat(x, y).ok()
-    };
-    rows.into_iter().zip(cols).map(corner).collect()
-}
-
-fn estimate(figures: &mut PlanFigures, scenes: &[Scene], cells: &[CellPlan]) {
-    let mut used = BTreeSet::new();
-    let mut blocks = BTreeSet::new();
-    let (mut wire, mut stored) = (0.0, 0.0);
-    for cell in cells {
-        let pixels = (cell.window.rows * cell.window.cols) as f64;
-        figures.shards += cell.spec.scenes.len().div_ceil(SHARD_DATES) as u64;
-        for &i in cell.scenes.values() {
-            let scene = &scenes[i];
-            used.insert(i);
-            let all = (scene.grid.rows * scene.grid.cols) as f64;
-            for (a, asset) in scene.assets.iter().enumerate() {
-                let place = (cell.id.row / asset.factor, cell.id.col / asset.factor);
-                blocks.insert((i, a, place));
-                wire += match asset.bytes {
-                    Some(bytes) => bytes as f64 / WITH_OVERVIEWS * pixels / all,
-                    None => {
-                        let own = pixels / (asset.factor * asset.factor) as f64;
-                        let sample = |layer| if layer == Layer::Scl { 0.1 } else { 2.0 };
-                        let bytes: f64 = asset.layers.iter().map(|l| sample(l.0)).sum();
-                        own * bytes / WIRE_RATIO
-                    }
-                };
+    let members: Vec<&Vec<u32>> = members.values().collect();
+    let first = |tile: usize| &scenes[members[tile][0] as usize];
+    let owners = Owners::of(&named).map_err(|(tile, e)| unusable(first(tile), &e))?;
+    let found: Vec<Result<TileCells, CollectError>> = named
+        .par_iter()
+        .enumerate()
+        .map(|(tile, &(name, grid))| {
+            if progress.stopped() {
+                return Err(CollectError::Stopped);
             }
-            stored += pixels * (cell.spec.bands.len() as f64 * 2.0 / STORE_RATIO + 0.05);
-        }
-    }
-    figures.scenes = used.len() as u64;
-    figures.tiles = cells.iter().map(|c| &c.id.tile).collect::<BTreeSet<_>>().len() as u64;
-    figures.cells = cells.len() as u64;
-    figures.blocks = blocks.len() as u64;
-    figures.bytes_wire = wire as u64;
-    figures.bytes_stored = stored as u64;
+            let found = cells::of_tile((tile, name), &grid, members[tile], scenes, ground, &owners);
+            found.map_err(|e| unusable(first(tile), &e))
+        })
+        .collect();
+    let found: Result<Vec<_>, _> = found.into_iter().collect();
+    Ok((tiles, found?))
 }
+
+fn unusable(scene: &Scene, error: &dyn std::fmt::Display) -> CollectError {
+    fault(&scene.id, "proj:epsg", error.to_string(), "use a catalog in WGS 84 / UTM")
+}
+
+/// The grid that all scenes of a tile lie on.
+fn grid_of(tile: &str, members: &[u32], scenes: &[Scene]) -> Result<Grid, CollectError> {
+    let first = &scenes[members[0] as usize];
+    let mut others = members.iter().map(|&i| &scenes[i as usize]);
+    match others.find(|s| s.grid != first.grid) {
+        None => Ok(first.grid),
+        Some(other) => Err(CollectError::Grid(Box::new(GridClash {
+            tile: tile.into(),
+            first: first.id.to_string(),
+            first_grid: first.grid.to_string(),
+            second: other.id.to_string(),
+            second_grid: other.grid.to_string(),
+        }))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,19 +1,23 @@
 //! All shards of a plan, or every n-th: fetched, written, counted.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use surco_core::{OffsetVerdict, Progress};
-use surco_store::{Hole, SHARD_DATES, SceneRecord, SceneSlot, Store};
+use surco_store::{
+    Destination, Hole, SHARD_DATES, SceneRecord, SceneSlot, ShardBuffer, ShardPixels, Store,
+    Written,
+};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::fetch::Hub;
 use crate::fetching::{Date, Fetching};
-use crate::shard::{Judged, Work, collect, inputs_hash};
+use crate::prepare::prepare;
+use crate::shard::{Work, inputs_hash, lay};
 use crate::{CollectError, Plan};
 
 /// How long to insist on a service.
@@ -29,7 +33,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { attempts: 7, first_wait: Duration::from_millis(500), stall: Duration::from_secs(30) }
+        Self { attempts: 9, first_wait: Duration::from_millis(500), stall: Duration::from_secs(30) }
     }
 }
 
@@ -37,7 +41,7 @@ impl Default for Patience {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunOptions {
     /// The store, made if it is not there.
-    pub store: PathBuf,
+    pub store: Destination,
     /// Which of `shard_count` parts of the plan to run, from 0.
     ///
     /// Four neighbouring cells share their 20 m blocks and stay together: parts are dealt out in such
@@ -56,7 +60,7 @@ pub struct RunOptions {
 impl RunOptions {
     /// The whole plan into this store.
     #[must_use]
-    pub fn into_store(store: impl Into<PathBuf>) -> Self {
+    pub fn into_store(store: impl Into<Destination>) -> Self {
         Self {
             store: store.into(),
             shard_index: 0,
@@ -153,7 +157,7 @@ pub fn run(
     let hub = Arc::new(Hub::new(options.patience)?);
     let runtime = runtime()?;
     let requests = options.requests.max(1);
-    let mut fetching = Fetching::new(plan, &runtime, hub.clone(), requests, progress);
+    let fetching = Fetching::new(plan, &runtime, hub.clone(), requests, progress);
 
     let mut tally = Tally::default();
     let mut todo = Vec::new();
@@ -167,25 +171,82 @@ pub fn run(
         }
     }
     let total = todo.len() as u64;
-    let mut judged = Judged::new();
-    for (done, work) in todo.iter().enumerate() {
-        if progress.stopped() {
-            return Err(CollectError::Stopped);
-        }
-        let cell = &plan.cells[work.cell].id;
-        progress.report("collect", done as u64, total, &cell.to_string());
-        let (records, written) = collect(&fetching, &mut judged, &store, work)?;
-        tally.summary.shards_done += 1;
-        tally.summary.bytes_stored += written.bytes;
-        records.into_iter().for_each(|record| tally.add(&cell.to_string(), record));
-        work.dates.iter().for_each(|date| fetching.finish(date.scene, work.cell));
-    }
+    let done = write_all(&fetching, &store, &todo, &mut tally);
+    // Tasks that still wait for the network are dropped with the runtime.
+    done?;
     progress.report("collect", total, total, "");
     let mut summary = tally.finish();
     summary.blocks = fetching.blocks.load(Ordering::Relaxed);
     summary.bytes_fetched = hub.carried();
     summary.seconds = started.elapsed().as_secs_f64();
     Ok(summary)
+}
+
+/// Fetches and writes shard after shard.
+///
+/// While one is laid and encoded, the quality layer of the next is read and the one before is synced.
+fn write_all(
+    fetching: &Fetching<'_>,
+    store: &Store,
+    todo: &[Work],
+    tally: &mut Tally,
+) -> Result<(), CollectError> {
+    let total = todo.len() as u64;
+    let mut buffer = ShardBuffer::default();
+    std::thread::scope(|scope| {
+        let prepared = |work| scope.spawn(move || prepare(fetching, work));
+        let mut next = todo.first().map(prepared);
+        let mut syncing: Option<Syncing<'_>> = None;
+        let mut run = || {
+            for (number, work) in todo.iter().enumerate() {
+                let cell = &fetching.plan.cells[work.cell].id;
+                fetching.progress.report("collect", number as u64, total, &cell.to_string());
+                let Some(ready) = next.take() else { break };
+                let ready = joined(ready)?;
+                next = todo.get(number + 1).map(prepared);
+                let records = lay(fetching, work, &ready, &mut buffer)?;
+                drop(ready);
+                work.dates.iter().for_each(|date| fetching.finish(date.scene, work.cell));
+                let slots: Vec<usize> = work.dates.iter().map(|d| d.slot).collect();
+                let pixels = ShardPixels { slots: &slots, buffer: &mut buffer, scenes: &records };
+                let staged = store.stage_shard(cell, work.shard, pixels)?;
+                if let Some(last) = syncing.take() {
+                    last.end(tally)?;
+                }
+                let thread = scope.spawn(move || Ok(staged.commit()?));
+                syncing = Some(Syncing { cell: cell.to_string(), records, thread });
+            }
+            syncing.take().map_or(Ok(()), |last| last.end(tally))
+        };
+        let done = run();
+        // What was written is synced even if the next shard failed.
+        let last = syncing.take().map_or(Ok(()), |last| last.end(tally));
+        fetching.ending.store(true, Ordering::Relaxed);
+        done.and(last)
+    })
+}
+
+/// A shard that the disk is syncing.
+struct Syncing<'s> {
+    cell: String,
+    records: Vec<SceneRecord>,
+    thread: ScopedJoinHandle<'s, Result<Written, CollectError>>,
+}
+
+impl Syncing<'_> {
+    fn end(self, tally: &mut Tally) -> Result<(), CollectError> {
+        let written = joined(self.thread)?;
+        tally.summary.shards_done += 1;
+        tally.summary.bytes_stored += written.bytes;
+        self.records.into_iter().for_each(|record| tally.add(&self.cell, record));
+        Ok(())
+    }
+}
+
+fn joined<T>(thread: ScopedJoinHandle<'_, Result<T, CollectError>>) -> Result<T, CollectError> {
+    thread.join().unwrap_or_else(|_| {
+        Err(CollectError::Runtime(std::io::Error::other("a thread of the program fell")))
+    })
 }
 
 /// The shards of this part of the plan, planned in the store, in the order in which neighbouring cells
@@ -208,7 +269,7 @@ fn select(
         }
         let mut axes = Vec::new();
         for &cell in &cells {
-            axes.push(store.axis(&plan.cells[cell].id, &plan.cells[cell].spec)?);
+            axes.push(store.axis(&plan.cells[cell].id, &plan.spec(cell))?);
         }
         let shards = axes.iter().map(|a| a.len().div_ceil(SHARD_DATES)).max().unwrap_or(0);
         let mut ours = vec![false; cells.len()];
@@ -232,7 +293,7 @@ fn select(
             unit += 1;
         }
         for (&cell, _) in cells.iter().zip(&ours).filter(|(_, ours)| **ours) {
-            store.plan_cell(&plan.cells[cell].id, &plan.cells[cell].spec)?;
+            store.plan_cell(&plan.cells[cell].id, &plan.spec(cell))?;
         }
     }
     Ok(works)
@@ -240,9 +301,9 @@ fn select(
 
 fn work_of(plan: &Plan, cell: usize, shard: usize, axis: &[SceneSlot]) -> Work {
     let slots = axis.iter().skip(shard * SHARD_DATES).take(SHARD_DATES).enumerate();
-    let planned = &plan.cells[cell].scenes;
+    let planned = plan.scenes_by_key(cell);
     let dates =
-        slots.filter_map(|(slot, s)| planned.get(&s.key).map(|&scene| Date { slot, scene }));
+        slots.filter_map(|(slot, s)| planned.get(&*s.key).map(|&scene| Date { slot, scene }));
     Work { cell, shard, dates: dates.collect() }
 }
 

@@ -1,6 +1,8 @@
 //! From a catalog's item to a scene that can be planned.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -10,6 +12,7 @@ use surco_core::{Georef, S2_BANDS};
 use crate::CollectError;
 use crate::geometry::{Point, rectangle};
 use crate::href::{Base, Href};
+use crate::pool::{Fingerprint, Pool};
 use crate::stac::{Asset, Item, Properties};
 
 /// One scene, with what collecting needs of its item.
@@ -25,10 +28,10 @@ pub(crate) struct Scene {
     pub(crate) platform: Option<String>,
     pub(crate) baseline: Option<String>,
     pub(crate) generation: Option<String>,
-    /// Datatake without its baseline, if the item states one.
-    pub(crate) datatake: Option<String>,
     pub(crate) catalog: String,
     pub(crate) collection: Option<String>,
+    /// Place of its catalog and collection in the order of preference, from 0.
+    pub(crate) rank: usize,
     pub(crate) cloud: Option<f64>,
     /// Outer rings in degrees; empty if the item has no outline.
     pub(crate) outline: Vec<Vec<Point>>,
@@ -57,17 +60,34 @@ impl std::fmt::Display for Grid {
     }
 }
 
-/// A file of a scene and the layers that are read from it.
+/// A file of a scene.
+///
+/// A country has two million of them, so it holds only what is its own; the rest is its kind's.
 #[derive(Clone, Debug)]
 pub(crate) struct SceneAsset {
-    pub(crate) key: String,
+    pub(crate) kind: Arc<AssetKind>,
     pub(crate) href: Href,
+    pub(crate) bytes: Option<u64>,
+    /// Of the checksum that the catalog states.
+    pub(crate) checksum: Option<Fingerprint>,
+}
+
+/// What the same file of all scenes of a collection has in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AssetKind {
+    pub(crate) key: String,
     /// Side of its pixels in pixels of the 10 m grid: 1 or 2.
     pub(crate) factor: usize,
     /// Layer and its band in the file.
     pub(crate) layers: Vec<(Layer, usize)>,
-    pub(crate) bytes: Option<u64>,
-    pub(crate) checksum: Option<String>,
+}
+
+impl Deref for SceneAsset {
+    type Target = AssetKind;
+
+    fn deref(&self) -> &AssetKind {
+        &self.kind
+    }
 }
 
 /// A plane of the cube.
@@ -85,9 +105,20 @@ pub(crate) struct Reading<'a> {
     pub(crate) bands: &'a [usize],
     pub(crate) base: &'a Base,
     pub(crate) catalog: &'a str,
+    /// Rank of the best collection of the catalog.
+    pub(crate) rank: usize,
+    /// Collections, the preferred one first.
+    pub(crate) collections: &'a [&'a str],
+    pub(crate) pool: &'a Pool,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    /// Of items that are no matter of preference.
+    #[cfg(test)]
+    pub(crate) fn plain(bands: &'a [usize], base: &'a Base, pool: &'a Pool) -> Self {
+        Self { bands, base, catalog: "local", rank: 0, collections: &[], pool }
+    }
+
     pub(crate) fn scene(&self, item: Item) -> Result<Scene, CollectError> {
         let p = &item.properties;
         let datetime = p.datetime.clone().or_else(|| p.start_datetime.clone());
@@ -101,6 +132,8 @@ impl Reading<'_> {
             fault(&item.id, "grid:code", "names no MGRS tile", "add `grid:code`: `MGRS-19HBA`")
         })?;
         let (grid, assets, declared_offset) = self.assets(&item)?;
+        let place = |c: &str| self.collections.iter().position(|&preferred| preferred == c);
+        let place = item.collection.as_deref().and_then(place).unwrap_or(self.collections.len());
         let datatake = p.datatake_id.as_deref().map(without_baseline);
         let strip = p.datastrip_id.as_deref().and_then(sensing_of_strip);
         let platform = p.platform.clone();
@@ -127,8 +160,8 @@ impl Reading<'_> {
             platform,
             baseline: baseline_of(p),
             generation: p.generation_time.clone(),
-            datatake,
             catalog: self.catalog.into(),
+            rank: self.rank + place,
             cloud: p.cloud_cover,
             outline,
             grid,
@@ -194,17 +227,17 @@ impl Reading<'_> {
                     "only 10 m pixels and exactly twice that are read",
                 ));
             }
-            let href = self.base.resolve(&item.links, &asset.href).map_err(|reason| {
-                let remedy = "give it as a path, relative or absolute, or as an http(s) URL";
-                fault(&item.id, format!("asset {key}"), reason, remedy)
-            })?;
+            let href =
+                self.base.resolve(&item.links, &asset.href, self.pool).map_err(|reason| {
+                    let remedy = "give it as a path, relative or absolute, or as an http(s) URL";
+                    fault(&item.id, format!("asset {key}"), reason, remedy)
+                })?;
+            let kind = AssetKind { key: key.into(), factor, layers };
             assets.push(SceneAsset {
-                key: key.into(),
+                kind: self.pool.kind(kind),
                 href,
-                factor,
-                layers,
                 bytes: asset.file_size,
-                checksum: asset.file_checksum.clone(),
+                checksum: asset.file_checksum.as_deref().map(Fingerprint::of),
             });
         }
         Ok((grid, assets, declared))
@@ -315,7 +348,7 @@ fn without_baseline(datatake: &str) -> String {
 }
 
 /// The start of sensing in `S2A_OPER_MSI_L2A_DS_2APS_20240423T004950_S20240422T174753_N05.10`.
-fn sensing_of_strip(strip: &str) -> Option<&str> {
+pub(crate) fn sensing_of_strip(strip: &str) -> Option<&str> {
     strip.split('_').rev().find_map(|part| part.strip_prefix('S').filter(|s| s.contains('T')))
 }
 

@@ -1,25 +1,25 @@
 //! One shard: from its dates to the store.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 
-use ndarray::{Array3, Array4, Axis};
-use rayon::prelude::*;
+use ndarray::Array2;
 use sha2::{Digest, Sha256};
-use surco_core::{OffsetVerdict, harmonise};
-use surco_store::{Hole, OffsetRecord, SceneRecord, ShardPixels, Store, Written};
-use tokio::task::JoinSet;
+use surco_core::{OffsetVerdict, Window, harmonise};
+use surco_store::{Hole, OffsetRecord, Plane, SceneRecord, ShardBuffer, ShardPlanes};
 
 use crate::CollectError;
-use crate::catalog::network;
-use crate::fetching::{Date, Fetching};
+use crate::blocks::{Came, Use, Want};
+use crate::fetching::{Date, Fetching, lock};
 use crate::offset::{expect, judge};
+use crate::piece::Lie;
 use crate::plan::{CellPlan, Plan};
-use crate::planes::Planes;
+use crate::prepare::{Ready, ReadyDate, wants_of};
 use crate::scene::{Layer, Scene};
 use crate::witness;
 
 /// Of the form of what is hashed; raised when pixels of the same inputs change.
-const INPUTS_VERSION: u32 = 1;
+const INPUTS_VERSION: u32 = 2;
 
 /// Dates of one shard of one cell.
 #[derive(Clone, Debug)]
@@ -31,77 +31,151 @@ pub(crate) struct Work {
     pub(crate) dates: Vec<Date>,
 }
 
-/// Verdicts about scenes that were judged by their overviews.
-pub(crate) type Judged = HashMap<usize, OffsetRecord>;
+/// What one cell's dates are laid with.
+struct Table<'a> {
+    fetching: &'a Fetching<'a>,
+    cell: &'a CellPlan,
+    ready: &'a Ready,
+    planes: &'a ShardPlanes<'a>,
+    /// Files read from another catalog, by the place of their date.
+    elsewhere: Mutex<BTreeSet<(usize, String)>>,
+}
 
-/// Collects and writes one shard.
-pub(crate) fn collect(
+/// Lays the pixels of a shard into the buffer and says what is known of its dates.
+pub(crate) fn lay(
     fetching: &Fetching<'_>,
-    judged: &mut Judged,
-    store: &Store,
     work: &Work,
-) -> Result<(Vec<SceneRecord>, Written), CollectError> {
+    ready: &Ready,
+    buffer: &mut ShardBuffer,
+) -> Result<Vec<SceneRecord>, CollectError> {
     let plan = fetching.plan;
     let cell = &plan.cells[work.cell];
-    fetching.open(&work.dates)?;
-    ask_overviews(fetching, judged, &work.dates)?;
-
-    let (rows, cols) = (cell.window.rows, cell.window.cols);
-    let dates = work.dates.len();
-    let mut reflectance = Array4::zeros((dates, plan.bands.len(), rows, cols));
-    let mut scl = Array3::zeros((dates, rows, cols));
-    let holes = {
-        let planes = Planes::new(&mut reflectance, &mut scl);
-        fetching.lay(work.cell, &work.dates, &planes)?
-    };
-
+    buffer.begin(plan.bands.len(), cell.window.rows, cell.window.cols);
+    let planes = buffer.planes();
+    let table = Table { fetching, cell, ready, planes: &planes, elsewhere: Mutex::default() };
+    ready.dates.iter().for_each(|date| table.lay_quality(date));
+    let scenes = ready.dates.iter().map(|d| d.date.scene);
+    let mut wants = wants_of(fetching, scenes, |layer| layer != Layer::Scl);
+    wants.retain(|want| ready.dates[want.date].mask.any());
+    let take = |came: &Came<'_>| table.take(came);
+    let needs = |want: &Want, place: &Window| ready.dates[want.date].mask.meets(place);
+    let holes = fetching.blocks(work.cell, &wants, &Use { take: &take, needs: &needs })?;
     let mut records = Vec::new();
-    for (i, date) in work.dates.iter().enumerate() {
-        let scene = &plan.scenes[date.scene];
-        let mut missing: Vec<Hole> =
-            holes.iter().filter(|(at, _)| *at == i).map(|(_, hole)| hole.clone()).collect();
-        let offset = judged.get(&date.scene).cloned().unwrap_or_else(|| {
-            let found = witness::of_cell(&reflectance.view(), &scl.view(), i, &plan.bands);
-            judge(expect(scene), &found)
-        });
-        match offset.verdict {
-            Some(OffsetVerdict::Subtracted) => {
-                let mut date = reflectance.index_axis_mut(Axis(0), i);
-                date.outer_iter_mut().par_bridge().for_each(|mut plane| {
-                    plane.mapv_inplace(|dn| harmonise(dn, OffsetVerdict::Subtracted));
-                });
-            }
-            Some(OffsetVerdict::Absent) => {}
-            None => {
-                reflectance.index_axis_mut(Axis(0), i).fill(0);
-                scl.index_axis_mut(Axis(0), i).fill(0);
-                missing = vec![Hole {
-                    asset: None,
-                    bands: cell.spec.bands.clone(),
-                    block: None,
-                    reason: "offset_contradiction".into(),
-                    pixels: (rows * cols * plan.bands.len()) as u64,
-                }];
+    for (i, date) in ready.dates.iter().enumerate() {
+        let mut missing = date.holes.clone();
+        missing.extend(holes.iter().filter(|h| h.0 == i).map(|h| h.1.clone()));
+        let offset = table.settle(date, &mut missing)?;
+        let scene = &plan.scenes[date.date.scene];
+        let mut record = record(plan, cell, scene, offset, missing);
+        let elsewhere = lock(&table.elsewhere);
+        record.elsewhere = elsewhere.iter().filter(|e| e.0 == i).map(|e| e.1.clone()).collect();
+        records.push(record);
+    }
+    Ok(records)
+}
+
+impl Table<'_> {
+    fn lay_quality(&self, date: &ReadyDate) {
+        let mut plane = self.planes.quality(date.date.slot);
+        for (piece, factor) in &date.quality {
+            let band = piece.bands().start;
+            let lie = Lie { cell: &self.cell.window, factor: *factor, band };
+            piece.lay_classes(lie, &self.ready.kept, &mut plane);
+        }
+    }
+
+    fn take(&self, came: &Came<'_>) -> Result<(), CollectError> {
+        let Came { want, piece, source, factor } = *came;
+        let date = &self.ready.dates[want.date];
+        let judged = self.fetching.verdict(want.scene, source)?;
+        // Not judged by overviews: laid as it is, and settled with the pixels of the cell.
+        let verdict = judged.and_then(|j| j.verdict).unwrap_or(OffsetVerdict::Absent);
+        for &(layer, band) in want.layers.iter().filter(|l| piece.bands().contains(&l.1)) {
+            if let Layer::Band(axis) = layer {
+                let lie = Lie { cell: &self.cell.window, factor, band };
+                let mut plane = self.planes.values(date.date.slot, axis);
+                piece.lay_values(lie, &date.mask, verdict, &mut plane);
             }
         }
-        records.push(record(plan, cell, scene, offset, missing));
+        if source > 0 {
+            let other = self.fetching.source(want.scene, source);
+            let file = &self.fetching.plan.scenes[want.scene].assets[want.asset].key;
+            let from = other.collection.as_deref().unwrap_or(&other.catalog);
+            let text = format!("{file} from {from}, {}", other.id);
+            lock(&self.elsewhere).insert((want.date, text));
+        }
+        Ok(())
     }
-    let slots: Vec<usize> = work.dates.iter().map(|d| d.slot).collect();
-    let pixels = ShardPixels {
-        slots: &slots,
-        reflectance: reflectance.view(),
-        scl: scl.view(),
-        scenes: &records,
-    };
-    let written = store.write_shard(&cell.id, work.shard, &pixels)?;
-    Ok((records, written))
+
+    /// The verdict about a date; without one its pixels are a hole.
+    fn settle(
+        &self,
+        date: &ReadyDate,
+        missing: &mut Vec<Hole>,
+    ) -> Result<Option<OffsetRecord>, CollectError> {
+        let plan = self.fetching.plan;
+        let whole = Window { row: 0, col: 0, ..self.cell.window };
+        if !date.mask.any() {
+            return Ok(None);
+        }
+        let edit = |rule: &dyn Fn(u16) -> u16| {
+            for axis in 0..plan.bands.len() {
+                let mut plane = self.planes.values(date.date.slot, axis);
+                plane.edit(whole, |_, _, row| row.iter_mut().for_each(|dn| *dn = rule(*dn)));
+            }
+        };
+        let overviews = self.fetching.verdict(date.date.scene, 0)?;
+        let record = match overviews {
+            Some(record) => record,
+            None => {
+                let record = self.ask_cell(date);
+                if record.verdict == Some(OffsetVerdict::Subtracted) {
+                    edit(&|dn| harmonise(dn, OffsetVerdict::Subtracted));
+                }
+                record
+            }
+        };
+        if record.verdict.is_none() {
+            edit(&|_| 0);
+            self.planes.quality(date.date.slot).edit(whole, |_, _, row| row.fill(0));
+            *missing = vec![Hole {
+                asset: None,
+                bands: (0..plan.bands.len()).map(|a| plan.layer_name(Layer::Band(a))).collect(),
+                block: None,
+                reason: "offset_contradiction".into(),
+                pixels: (whole.rows * whole.cols * plan.bands.len()) as u64,
+            }];
+        }
+        Ok(Some(record))
+    }
+
+    /// Judges a scene without overviews by the pixels of this cell.
+    fn ask_cell(&self, date: &ReadyDate) -> OffsetRecord {
+        let plan = self.fetching.plan;
+        let whole = Window { row: 0, col: 0, ..self.cell.window };
+        let scl = dense(&mut self.planes.quality(date.date.slot), whole);
+        let mut found = Vec::new();
+        for (axis, &band) in plan.bands.iter().enumerate().filter(|b| witness::is_asked(*b.1)) {
+            let values = dense(&mut self.planes.values(date.date.slot, axis), whole);
+            found.extend(witness::of_cell(&values, &scl, band));
+        }
+        judge(expect(&plan.scenes[date.date.scene]), &found)
+    }
+}
+
+fn dense<T: Copy + Default>(plane: &mut Plane<'_, T>, whole: Window) -> Array2<T> {
+    let mut dense = Array2::default((whole.rows, whole.cols));
+    plane.edit(whole, |row, col, pixels| {
+        pixels.iter().enumerate().for_each(|(i, &pixel)| dense[(row, col + i)] = pixel);
+    });
+    dense
 }
 
 fn record(
     plan: &Plan,
     cell: &CellPlan,
     scene: &Scene,
-    offset: OffsetRecord,
+    offset: Option<OffsetRecord>,
     holes: Vec<Hole>,
 ) -> SceneRecord {
     SceneRecord {
@@ -112,65 +186,18 @@ fn record(
         baseline: scene.baseline.clone(),
         catalog: scene.catalog.clone(),
         collection: scene.collection.clone(),
-        offset: Some(offset),
+        offset,
         holes,
+        elsewhere: Vec::new(),
     }
-}
-
-/// Judges scenes by their coarsest overviews, each once in a run.
-fn ask_overviews(
-    fetching: &Fetching<'_>,
-    judged: &mut Judged,
-    dates: &[Date],
-) -> Result<(), CollectError> {
-    let plan = fetching.plan;
-    let mut tasks = JoinSet::new();
-    for date in dates.iter().filter(|d| !judged.contains_key(&d.scene)) {
-        let layers = witness::layers(&plan.scenes[date.scene], &plan.bands);
-        let opened: Option<Vec<_>> = layers
-            .iter()
-            .map(|l| {
-                let known = fetching.header(date.scene, l.0)?.ok()?;
-                witness::has_overview(&known).then_some((l.0, l.1, l.2, known))
-            })
-            .collect();
-        let Some(opened) = opened else { continue };
-        let (scene, slots) = (date.scene, fetching.slots.clone());
-        let task = async move {
-            let _permit = slots.acquire_owned().await;
-            let mut planes = Vec::new();
-            for (asset, layer, band, opened) in opened {
-                match witness::overview(&opened, band).await {
-                    Ok(plane) => planes.push((layer, plane)),
-                    Err(error) => return (scene, Err((asset, error))),
-                }
-            }
-            (scene, Ok(planes))
-        };
-        tasks.spawn_on(task, fetching.runtime.handle());
-    }
-    fetching.join(tasks, |(scene, planes)| {
-        let planes = planes
-            .map_err(|(asset, error)| network(&plan.scenes[scene].assets[asset].href, &error))?;
-        let mut witnesses = Vec::new();
-        if let Some((Layer::Scl, Some(scl))) = planes.first() {
-            for (layer, plane) in &planes[1..] {
-                if let (Layer::Band(axis), Some(plane)) = (layer, plane) {
-                    witnesses.extend(witness::of_overview(scl, plane, plan.bands[*axis]));
-                }
-            }
-        }
-        judged.insert(scene, judge(expect(&plan.scenes[scene]), &witnesses));
-        Ok(())
-    })
 }
 
 /// Hash of everything that decides a scene's pixels in a cell, and of nothing that only says where the
 /// bytes lie: the same scene from another mirror or port is the same scene.
 pub(crate) fn inputs_hash(plan: &Plan, cell: &CellPlan, scene: &Scene) -> String {
     let assets: Vec<_> = scene.assets.iter().map(|a| (&a.key, &a.checksum, a.factor)).collect();
-    let inputs = format!(
-        "{INPUTS_VERSION} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {assets:?} {:?} {:?}",
+    let mut inputs = format!(
+        "{INPUTS_VERSION} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {assets:?} {:?} {:?} {:?}",
         scene.id,
         scene.collection,
         scene.catalog,
@@ -180,6 +207,8 @@ pub(crate) fn inputs_hash(plan: &Plan, cell: &CellPlan, scene: &Scene) -> String
         scene.declared_offset,
         plan.bands,
         cell.window,
+        plan.keep_clouds,
     );
+    inputs.push_str(&cell.kept.key());
     Sha256::digest(inputs.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -96,6 +96,11 @@ pub(crate) struct Properties {
     pub(crate) processing_version: Option<Value>,
     #[serde(default, rename = "s2:generation_time")]
     pub(crate) generation_time: Option<String>,
+    /// When the catalog listed the item, and when it last changed it.
+    #[serde(default)]
+    pub(crate) created: Option<String>,
+    #[serde(default)]
+    pub(crate) updated: Option<String>,
     #[serde(default, rename = "s2:datatake_id")]
     pub(crate) datatake_id: Option<String>,
     #[serde(default, rename = "s2:datastrip_id")]

@@ -3,19 +3,25 @@
 //! They come from the coarsest overviews, so that a scene is judged once and alike in all its cells; a
 //! product without overviews is one cell or little more and testifies with the pixels of the cell.
 
-use ndarray::{ArrayView3, ArrayView4, Ix2};
 use std::sync::Arc;
+
+use ndarray::Array2;
 
 use crate::fetch::FetchError;
 use crate::offset::is_witness;
 use crate::opened::{Opened, REREADS};
-use crate::planes::{Piece, Samples};
+use crate::piece::Piece;
 use crate::scene::{Layer, Scene};
 
 /// Places in `S2_BANDS` of bands that are asked: B02 and B04 over vegetation, B11 over water.
 const ASKED: [usize; 3] = [0, 2, 8];
 /// Larger overviews are not worth their bytes.
 const MOST_BLOCKS: usize = 8;
+
+/// Whether a band (its place in `S2_BANDS`) is asked.
+pub(crate) fn is_asked(band: usize) -> bool {
+    ASKED.contains(&band)
+}
 
 /// The layers of a scene that testify: asset and its layer, the scene classification first.
 pub(crate) fn layers(scene: &Scene, bands: &[usize]) -> Vec<(usize, Layer, usize)> {
@@ -24,7 +30,7 @@ pub(crate) fn layers(scene: &Scene, bands: &[usize]) -> Vec<(usize, Layer, usize
         for &(layer, band) in &asset.layers {
             let asked = match layer {
                 Layer::Scl => true,
-                Layer::Band(axis) => ASKED.contains(&bands[axis]),
+                Layer::Band(axis) => is_asked(bands[axis]),
             };
             if asked {
                 found.push((a, layer, band));
@@ -47,9 +53,9 @@ pub(crate) fn has_overview(opened: &Opened) -> bool {
 pub(crate) async fn overview(
     opened: &Arc<Opened>,
     band: usize,
-) -> Result<Option<ndarray::Array2<u16>>, FetchError> {
+) -> Result<Option<Array2<u16>>, FetchError> {
     let Some(header) = opened.header.overviews.last() else { return Ok(None) };
-    let mut plane = ndarray::Array2::zeros((header.height, header.width));
+    let mut plane = Array2::zeros((header.height, header.width));
     for block in header.blocks_for(band, header.window()) {
         let range = header.byte_range(block).unwrap_or(0..0);
         if range.end > opened.total {
@@ -69,25 +75,18 @@ pub(crate) async fn overview(
         }
         let Some(piece) = piece else { return Ok(None) };
         let w = piece.window;
-        let mut target = plane.slice_mut(ndarray::s![w.row..w.row + w.rows, w.col..w.col + w.cols]);
-        let layer = band - piece.band;
-        match &piece.samples {
-            Samples::U8(s) => {
-                let s = s.index_axis(ndarray::Axis(0), layer);
-                target.zip_mut_with(&s, |to, &from| *to = u16::from(from));
+        let mut part = plane.slice_mut(ndarray::s![w.row..w.row + w.rows, w.col..w.col + w.cols]);
+        for (row, mut line) in part.outer_iter_mut().enumerate() {
+            for (col, to) in line.iter_mut().enumerate() {
+                *to = piece.at(band, w.row + row, w.col + col);
             }
-            Samples::U16(s) => target.assign(&s.index_axis(ndarray::Axis(0), layer)),
         }
     }
     Ok(Some(plane))
 }
 
 /// Witnesses among one band's overview, seen beside the classification's, whatever their sizes.
-pub(crate) fn of_overview(
-    scl: &ndarray::Array2<u16>,
-    plane: &ndarray::Array2<u16>,
-    band: usize,
-) -> Vec<u16> {
+pub(crate) fn of_overview(scl: &Array2<u16>, plane: &Array2<u16>, band: usize) -> Vec<u16> {
     let (rows, cols) = plane.dim();
     let (scl_rows, scl_cols) = scl.dim();
     let mut found = Vec::new();
@@ -100,24 +99,8 @@ pub(crate) fn of_overview(
     found
 }
 
-/// Witnesses among the pixels of one date of a shard.
-pub(crate) fn of_cell(
-    reflectance: &ArrayView4<'_, u16>,
-    scl: &ArrayView3<'_, u8>,
-    date: usize,
-    bands: &[usize],
-) -> Vec<u16> {
-    let mut found = Vec::new();
-    let Ok(scl) = scl.index_axis(ndarray::Axis(0), date).into_dimensionality::<Ix2>() else {
-        return found;
-    };
-    for (axis, &band) in bands.iter().enumerate().filter(|(_, b)| ASKED.contains(b)) {
-        let plane = reflectance.slice(ndarray::s![date, axis, .., ..]);
-        for (&dn, &class) in plane.iter().zip(&scl) {
-            if dn != 0 && is_witness(class, band) {
-                found.push(dn);
-            }
-        }
-    }
-    found
+/// Witnesses among the pixels of one band of one date of a cell.
+pub(crate) fn of_cell(values: &Array2<u16>, scl: &Array2<u8>, band: usize) -> Vec<u16> {
+    let pixels = values.iter().zip(scl);
+    pixels.filter(|&(&dn, &class)| dn != 0 && is_witness(class, band)).map(|p| *p.0).collect()
 }

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use surco_collect::{CollectError, plan_with, run};
-use surco_core::{Fault as Kind, Progress, Silent, Window};
+use surco_collect::{CollectError, CollectRequest, plan_with, run};
+use surco_core::{Fault as Kind, Progress, Scl, Silent, Window};
 use surco_store::Store;
 
 use world::scenes::{BANDS, COLS, DATES, ROWS, folder, name, scl, truth};
@@ -33,13 +33,13 @@ fn reference() -> &'static Path {
         .path()
 }
 
-#[test]
-fn every_pixel_of_every_date_is_the_truth() {
-    let store = Store::open(reference()).unwrap();
+/// Compares every pixel of a store with the scenes' truth.
+fn check(store: &Path, clouds: bool) {
+    let store = Store::open(store).unwrap();
     let cells = store.cells().unwrap();
     let names: Vec<String> = cells.iter().map(ToString::to_string).collect();
     assert_eq!(names, ["19HBA/r00c00", "19HBA/r00c01", "19HBA/r01c00", "19HBA/r01c01"]);
-    let mut pixels = 0;
+    let (mut pixels, mut cloudy) = (0, 0);
     for id in &cells {
         let cell = store.cell(id).unwrap();
         let dates: Vec<usize> = (0..DATES).collect();
@@ -48,9 +48,11 @@ fn every_pixel_of_every_date_is_the_truth() {
         for ((date, band, row, col), &dn) in read.reflectance.indexed_iter() {
             let (row, col) = (row + id.row * 1024, col + id.col * 1024);
             let factor = BANDS[band].2;
-            let want = truth(date, band, row / factor, col / factor);
+            let seen = clouds || Scl::is_clear(scl(date, row / 2, col / 2));
+            let want = if seen { truth(date, band, row / factor, col / factor) } else { 0 };
             assert_eq!(dn, want, "date {date} band {band} row {row} col {col}");
             pixels += 1;
+            cloudy += usize::from(!seen);
         }
         for ((date, row, col), &class) in read.scl.indexed_iter() {
             let (row, col) = (row + id.row * 1024, col + id.col * 1024);
@@ -58,6 +60,22 @@ fn every_pixel_of_every_date_is_the_truth() {
         }
     }
     assert_eq!(pixels, ROWS * COLS * DATES * BANDS.len());
+    assert_eq!(cloudy > 0, !clouds, "{cloudy}");
+}
+
+#[test]
+fn every_pixel_of_every_date_is_the_truth_and_clouds_are_no_data() {
+    check(reference(), false);
+}
+
+#[test]
+fn clouds_are_kept_if_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let asked = CollectRequest { keep_clouds: true, ..request(&catalog()) };
+    let plan = plan_with(&asked, PATIENCE, &Silent).unwrap();
+    let done = run(&plan, &options(dir.path()), &Silent).unwrap();
+    assert_eq!(done.holes, []);
+    check(dir.path(), true);
 }
 
 #[test]
@@ -90,27 +108,6 @@ fn each_block_is_fetched_once_and_ports_leave_no_trace() {
 
 fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
     files(dir).keys().map(|key| dir.join(key)).collect()
-}
-
-#[test]
-fn a_misbehaving_service_changes_no_byte() {
-    let faults = [
-        (Fault::Busy, 150),
-        (Fault::Throttled, 150),
-        (Fault::Truncated, 100),
-        (Fault::Flipped, 50),
-        (Fault::Zeroed, 50),
-        (Fault::WrongRange, 100),
-        (Fault::Stalled, 10),
-    ];
-    for (fault, permille) in faults {
-        let service = Service::new(folder(), fault, permille);
-        let dir = tempfile::tempdir().unwrap();
-        let summary = collect(&format!("{}/items.json", service.url), dir.path()).unwrap();
-        assert!(service.faults() > 3, "{fault:?}: {} faults", service.faults());
-        assert_eq!(summary.holes, [], "{fault:?}");
-        assert_same(dir.path(), reference());
-    }
 }
 
 #[test]

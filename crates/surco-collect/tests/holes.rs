@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use surco_collect::{CollectError, plan_with};
 use surco_core::{CellId, Fault as Kind, OffsetVerdict, PixelEvidence, Season, Silent, Window};
+use surco_raster::cog::{CogFile, CogOptions, Overviews, write_cog};
 use surco_store::Store;
 
 use world::scenes::{folder, item, name, truth};
@@ -107,17 +108,67 @@ fn a_missing_file_is_a_hole_over_http_too() {
     assert_eq!(summary.holes[0].hole.reason, "HTTP 404 Not Found");
 }
 
+/// An item that says, in all its fields, that the pixels carry the offset.
+fn claiming_the_offset(date: usize) -> Value {
+    let mut item = item(date);
+    item["properties"]["s2:processing_baseline"] = "05.09".into();
+    for asset in item["assets"].as_object_mut().unwrap().values_mut() {
+        asset["raster:bands"][0]["offset"] = json!(-0.1);
+    }
+    item
+}
+
+/// A consistent catalog that lies in both directions, and pixels that leave no doubt.
+#[test]
+fn pixels_beyond_doubt_win_over_a_clear_catalog() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut denying = item(1);
+    denying["properties"]["s2:processing_baseline"] = "02.14".into();
+    for asset in denying["assets"].as_object_mut().unwrap().values_mut() {
+        asset["raster:bands"][0]["offset"] = json!(0.0);
+    }
+    let catalog = catalog_of(dir.path(), vec![claiming_the_offset(0), denying]);
+    let store = dir.path().join("s.zarr");
+    let summary = collect(&catalog, &store).unwrap();
+    assert_eq!((summary.verdicts.absent, summary.verdicts.subtracted), (1, 1));
+    assert_eq!(summary.holes, []);
+    let cell = first_cell(&store);
+    let window = Window { row: 300, col: 300, rows: 1, cols: 1 };
+    let read = cell.read(&[0, 1], window).unwrap();
+    for date in 0..2 {
+        let offset = cell.scenes[date].offset.as_ref().unwrap();
+        assert!(!offset.fields_disagree && offset.verdict != Some(offset.expected), "{offset:?}");
+        assert_eq!(read.reflectance[[date, 0, 0, 0]], truth(date, 0, 300, 300));
+    }
+}
+
+/// The pixels are those of a hazy scene without the offset, or of an overcorrected one with it.
 #[test]
 fn pixels_that_contradict_a_clear_catalog_leave_a_hole() {
     let dir = tempfile::tempdir().unwrap();
-    let mut lying = item(0); // Its pixels carry no offset.
-    lying["properties"]["s2:processing_baseline"] = "05.09".into();
-    for asset in lying["assets"].as_object_mut().unwrap().values_mut() {
-        asset["raster:bands"][0]["offset"] = json!(-0.1);
+    let scene = scene_copy(dir.path(), 0);
+    for key in ["blue", "red", "swir16"] {
+        let path = scene.join(format!("{key}.tif"));
+        let file = CogFile::open(&path).unwrap();
+        let pixels = file.read_u16(file.header().window()).unwrap();
+        let hazy = pixels.mapv(|dn| if dn == 0 { 0 } else { 650 + dn / 3 });
+        let options = CogOptions {
+            block_px: 256,
+            overviews: Overviews::Nearest,
+            nodata: Some(0.0),
+            ..CogOptions::default()
+        };
+        write_cog(&path, hazy.view(), file.header().georef.unwrap(), &options).unwrap();
     }
-    let catalog = catalog_of(dir.path(), vec![lying, item(1)]);
+    scene_copy(dir.path(), 1);
+    let items = json!({
+        "type": "FeatureCollection",
+        "features": [claiming_the_offset(0), item(1)],
+    });
+    let catalog = dir.path().join("items.json");
+    fs::write(&catalog, items.to_string()).unwrap();
     let store = dir.path().join("s.zarr");
-    let summary = collect(&catalog, &store).unwrap();
+    let summary = collect(catalog.to_str().unwrap(), &store).unwrap();
     assert_eq!((summary.verdicts.undecided, summary.verdicts.subtracted), (1, 1));
     assert!(summary.holes.iter().all(|h| h.hole.reason == "offset_contradiction"));
     let cell = first_cell(&store);

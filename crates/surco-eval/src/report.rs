@@ -11,7 +11,6 @@ mod input;
 mod section;
 mod words;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use surco_core::Fault;
@@ -127,19 +126,8 @@ pub fn curve_svg(curve: &Curve) -> String {
 /// [`ReportError`] as [`render_report`], or if the file cannot be written.
 pub fn write_report(report: &Report, path: &Path) -> Result<(), ReportError> {
     let page = render_report(report)?;
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.surco-tmp", std::process::id()));
-    let beside = path.with_file_name(name);
-    let write = || {
-        let mut file = std::fs::File::create(&beside)?;
-        file.write_all(page.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)
-    };
-    write().map_err(|source| {
-        let _ = std::fs::remove_file(&beside); // the first error is the one to tell
-        ReportError::Write { path: path.to_path_buf(), source }
-    })
+    surco_core::write_whole(path, page.as_bytes())
+        .map_err(|source| ReportError::Write { path: path.to_path_buf(), source })
 }
 
 #[cfg(test)]

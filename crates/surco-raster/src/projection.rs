@@ -132,6 +132,15 @@ impl Projection {
         self.pair.is_none()
     }
 
+    /// The UTM zone from 1 to 60, if it is one.
+    #[must_use]
+    pub fn utm_zone(&self) -> Option<u32> {
+        match system(self.code) {
+            Some(System::Utm { zone, .. }) => Some(zone),
+            Some(System::Geographic(_)) | None => None,
+        }
+    }
+
     /// Longitude and latitude in degrees of a point.
     ///
     /// # Errors
@@ -266,5 +275,7 @@ mod tests {
         assert_eq!(utm_epsg(-70.6, -33.4), 32719);
         assert_eq!(utm_epsg(-73.0, -37.0), 32718);
         assert_eq!(utm_epsg(180.0, 10.0), 32660);
+        let zone = |code| Projection::from_epsg(code).unwrap().utm_zone();
+        assert_eq!((zone(32719), zone(5362), zone(4326)), (Some(19), Some(18), None));
     }
 }

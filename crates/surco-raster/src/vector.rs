@@ -1,4 +1,4 @@
-//! Points and polygons with properties: GeoJSON read and written, CSV points read.
+//! Points and polygons with properties: GeoJSON read and written, CSV points and well-known binary read.
 //!
 //! The coordinate system is checked when data enter: [`Collection::epsg`] is always one that
 //! [`Projection`] takes.
@@ -8,12 +8,14 @@
 mod csv_points;
 mod error;
 mod geojson;
+mod wkb;
 
 use serde_json::{Map, Value};
 
 pub use csv_points::read_csv;
 pub use error::VectorError;
 pub use geojson::{parse_geojson, read_geojson, to_geojson, write_geojson};
+pub use wkb::parse_wkb;
 
 use crate::projection::{CrsError, Projection};
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use divan::counter::BytesCount;
 use ndarray::{Array3, Array4};
 use surco_core::{CellId, Georef, Window};
-use surco_store::{CellSpec, SceneRecord, SceneSlot, ShardPixels, Store};
+use surco_store::{CellSpec, SceneRecord, SceneSlot, ShardBuffer, ShardPixels, Store};
 
 const DATES: usize = 12;
 const BANDS: usize = 10;
@@ -16,14 +16,24 @@ fn main() {
     divan::main();
 }
 
-/// Pixels with the spread of reflectances: the low six bits are noise.
+/// Pixels with the spread of reflectances: fields of 8 pixels, seven bits of noise, and six of the ten
+/// bands at half the resolution, as in Sentinel-2.
 static PIXELS: LazyLock<Array4<u16>> = LazyLock::new(|| {
-    let mut state = 1_u32;
     Array4::from_shape_fn((DATES, BANDS, SIDE, SIDE), |(date, band, row, col)| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (500 + date * 40 + band * 200 + row / 8 + col / 8) as u16 + (state >> 26) as u16
+        let (row, col) = if band % 5 < 2 { (row, col) } else { (row / 2 * 2, col / 2 * 2) };
+        let noise = mixed(((date * BANDS + band) * SIDE + row) * SIDE + col) >> 57;
+        let field = mixed((row / 8 * SIDE + col / 8) * 64 + band) >> 54;
+        (300 + date * 40 + band * 200) as u16 + field as u16 + noise as u16
     })
 });
+
+/// Steele, Lea and Flood's `SplitMix64`.
+fn mixed(seed: usize) -> u64 {
+    let mut z = (seed as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
 
 static STORE: LazyLock<(tempfile::TempDir, Store)> = LazyLock::new(|| {
     let dir = tempfile::tempdir().unwrap();
@@ -47,6 +57,7 @@ fn write(store: &Store) {
         collection: None,
         offset: None,
         holes: Vec::new(),
+        elsewhere: Vec::new(),
     };
     let scenes: Vec<SceneRecord> = (0..DATES).map(scene).collect();
     let slot = |(i, scene): (usize, &SceneRecord)| SceneSlot {
@@ -61,13 +72,15 @@ fn write(store: &Store) {
         cols: SIDE,
         bands: (0..BANDS).map(|b| b.to_string()).collect(),
         scenes: scenes.iter().enumerate().map(slot).collect(),
+        ..CellSpec::default()
     };
     store.plan_cell(&id(), &spec).unwrap();
     let scl = Array3::from_elem((DATES, SIDE, SIDE), 4);
     let slots: Vec<usize> = (0..DATES).collect();
     let (reflectance, scl) = (PIXELS.view(), scl.view());
-    let pixels = ShardPixels { slots: &slots, reflectance, scl, scenes: &scenes };
-    store.write_shard(&id(), 0, &pixels).unwrap();
+    let buffer = &mut ShardBuffer::of(&slots, reflectance, scl);
+    let pixels = ShardPixels { slots: &slots, buffer, scenes: &scenes };
+    store.write_shard(&id(), 0, pixels).unwrap();
 }
 
 #[divan::bench]

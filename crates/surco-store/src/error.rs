@@ -28,6 +28,30 @@ pub enum StoreError {
         /// Its answer.
         source: io::Error,
     },
+    /// The service behind a URL refused or could not be reached.
+    #[error("cannot {verb} {path}: {reason}")]
+    Remote {
+        /// What was tried.
+        verb: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Its answer, without credentials.
+        reason: String,
+    },
+    /// A URL that names no place for a store.
+    #[error("cannot use {url}: {reason}")]
+    Url {
+        /// The URL, without credentials.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Others wrote the same object at the same time, again and again.
+    #[error("{path} is written by others at the same time; run the same command again")]
+    Contended {
+        /// The object.
+        path: PathBuf,
+    },
     /// There is no store at this place.
     #[error("no Surco store at {path}: `surco collect --store {path}` makes one")]
     NoStore {
@@ -75,7 +99,7 @@ pub enum StoreError {
         /// The shard.
         shard: usize,
         /// Array whose object is damaged.
-        object: &'static str,
+        object: String,
         /// What is wrong.
         reason: String,
         /// The manifest that calls it done.
@@ -151,10 +175,16 @@ impl StoreError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Full { .. } | Self::Io { .. } | Self::Shape { .. } | Self::Stopped => {
-                Fault::Failed
-            }
-            Self::Occupied { .. } | Self::Mismatch { .. } | Self::Outside { .. } => Fault::Usage,
+            Self::Full { .. }
+            | Self::Io { .. }
+            | Self::Shape { .. }
+            | Self::Contended { .. }
+            | Self::Stopped => Fault::Failed,
+            Self::Remote { .. } => Fault::Network,
+            Self::Url { .. }
+            | Self::Occupied { .. }
+            | Self::Mismatch { .. }
+            | Self::Outside { .. } => Fault::Usage,
             Self::NoStore { .. }
             | Self::Version { .. }
             | Self::Metadata { .. }

@@ -58,6 +58,9 @@ pub struct SceneRecord {
     pub offset: Option<OffsetRecord>,
     /// What could not be read.
     pub holes: Vec<Hole>,
+    /// Files that were read from another catalog, because this one could not give all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<String>,
 }
 
 /// How the +1000 offset of a scene was judged.

@@ -1,44 +1,19 @@
 //! The metadata objects of a store, as zarr-python 3 writes and xarray reads them.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use surco_core::Georef;
 
-use crate::shard::{INNER_PX, SHARD_DATES};
+use crate::blosc::type_bytes;
+use crate::pixel::Pixel;
+use crate::shard::{INNER_PX, Inner, SHARD_DATES};
+use crate::spec::{ArrayText, CellSpec, SceneSlot};
 use crate::store::STORE_VERSION;
 
 /// Values in one chunk of the time axis: never changed, so that appending dates keeps what is there.
 const TIME_CHUNK: usize = 1024;
 /// The attribute that only Surco reads.
 pub(crate) const OWN: &str = "surco";
-
-/// Everything a cell needs before its first pixel.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CellSpec {
-    /// Where the cell lies.
-    pub georef: Georef,
-    /// Its coordinate system as WKT, for GDAL and rioxarray.
-    pub crs_wkt: String,
-    /// Number of rows, at most 1024.
-    pub rows: usize,
-    /// Number of columns, at most 1024.
-    pub cols: usize,
-    /// Names of the bands, in the order of the band axis.
-    pub bands: Vec<String>,
-    /// The scenes to collect, in any order.
-    pub scenes: Vec<SceneSlot>,
-}
-
-/// One place on a cell's time axis.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SceneSlot {
-    /// Names the acquisition, not its processing: a newer item of the same acquisition takes its place.
-    pub key: String,
-    /// Item id.
-    pub id: String,
-    /// Sensing time in seconds since 1970.
-    pub time_s: i64,
-}
 
 /// What a cell's group says about itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,12 +23,34 @@ pub(crate) struct CellMeta {
     pub(crate) cols: usize,
     pub(crate) bands: Vec<String>,
     pub(crate) scenes: Vec<SceneSlot>,
+    pub(crate) values: ArrayText,
+    pub(crate) quality: Option<ArrayText>,
 }
 
 impl CellMeta {
     pub(crate) fn shards(&self) -> usize {
         self.scenes.len().div_ceil(SHARD_DATES)
     }
+
+    /// The inner chunks of the values.
+    pub(crate) fn inner(&self) -> Inner {
+        Inner::of(self.rows, self.cols, self.bands.len())
+    }
+
+    /// The inner chunks of the quality layer.
+    pub(crate) fn quality_inner(&self) -> Inner {
+        Inner::of(self.rows, self.cols, 1)
+    }
+}
+
+/// Key below the cell of a shard of the values.
+pub(crate) fn values_key(name: &str, shard: usize) -> String {
+    format!("{name}/c/{shard}/0/0/0")
+}
+
+/// Key below the cell of a shard of the quality layer.
+pub(crate) fn quality_key(name: &str, shard: usize) -> String {
+    format!("{name}/c/{shard}/0/0")
 }
 
 /// The root group.
@@ -70,131 +67,162 @@ pub(crate) fn plain_group() -> Vec<u8> {
     pretty(&json!({ "zarr_format": 3, "node_type": "group", "attributes": {} }))
 }
 
-/// The objects of a planned cell in the order they must be written: the group, which alone counts, last.
-pub(crate) fn cell_objects(meta: &CellMeta, crs_wkt: &str) -> Vec<(String, Vec<u8>)> {
-    let arrays = arrays(meta, crs_wkt);
-    let mut objects = values(meta);
+/// The objects of a planned cell.
+pub(crate) struct CellObjects {
+    /// Keys below the cell, and bytes.
+    pub(crate) below: Vec<(String, Vec<u8>)>,
+    /// The group: it alone counts and is written last.
+    pub(crate) group: Vec<u8>,
+}
+
+/// What a cell consists of before its first pixel.
+pub(crate) fn cell_objects(meta: &CellMeta, spec: &CellSpec) -> CellObjects {
+    let arrays = arrays(meta, spec);
+    let mut below = values(meta);
     for (name, array) in &arrays {
-        objects.push((format!("{name}/zarr.json"), pretty(array)));
+        below.push((format!("{name}/zarr.json"), pretty(array)));
     }
-    let metadata: serde_json::Map<String, Value> =
-        arrays.into_iter().map(|(name, array)| (name.to_string(), array)).collect();
+    let metadata: Map<String, Value> = arrays.into_iter().collect();
+    let mut attributes = spec.attributes.clone();
+    attributes.insert("Conventions".into(), json!("CF-1.11"));
+    attributes.insert(OWN.into(), json!(meta));
     let group = json!({
         "zarr_format": 3,
         "node_type": "group",
-        "attributes": { "Conventions": "CF-1.11", OWN: meta },
+        "attributes": attributes,
         "consolidated_metadata": {
             "kind": "inline",
             "must_understand": false,
             "metadata": metadata,
         },
     });
-    objects.push(("zarr.json".into(), pretty(&group)));
-    objects
+    CellObjects { below, group: pretty(&group) }
 }
 
-fn arrays(meta: &CellMeta, crs_wkt: &str) -> Vec<(&'static str, Value)> {
+fn arrays(meta: &CellMeta, spec: &CellSpec) -> Vec<(String, Value)> {
+    let mut arrays = vec![
+        ("band".into(), band_array(meta, &spec.band_text)),
+        (meta.values.name.clone(), values_array(meta)),
+        ("spatial_ref".into(), spatial_ref(&meta.georef, &spec.crs_wkt)),
+        ("time".into(), time_array(meta.scenes.len())),
+        ("x".into(), coordinate(meta.cols, "x", axis("x", "easting"))),
+        ("y".into(), coordinate(meta.rows, "y", axis("y", "northing"))),
+    ];
+    if let Some(quality) = &meta.quality {
+        arrays.push((quality.name.clone(), quality_array(meta, quality)));
+    }
+    arrays
+}
+
+fn band_array(meta: &CellMeta, text: &str) -> Value {
+    let bands = meta.bands.len();
+    Array {
+        shape: json!([bands]),
+        chunk: json!([bands]),
+        dtype: "string",
+        fill: json!(""),
+        codecs: json!([{ "name": "vlen-utf8", "configuration": {} }]),
+        axes: json!(["band"]),
+        attributes: json!({ "long_name": text }),
+    }
+    .build()
+}
+
+fn values_array(meta: &CellMeta) -> Value {
     let (dates, bands) = (meta.scenes.len(), meta.bands.len());
     let shard = |px: usize| px.next_multiple_of(INNER_PX);
-    let (rows, cols) = (shard(meta.rows), shard(meta.cols));
-    let mapped = |long_name: &str, units: &str| {
-        json!({
-            "long_name": long_name,
-            "units": units,
-            "grid_mapping": "spatial_ref",
-            "coordinates": "spatial_ref",
-        })
-    };
-    let axis = |name: &str, long: &str| {
-        json!({
-            "standard_name": format!("projection_{name}_coordinate"),
-            "long_name": format!("{long} of the pixel's centre"),
-            "units": "m",
-            "axis": name.to_uppercase(),
-        })
-    };
-    let Georef { epsg, x0_m, y0_m, px_m } = meta.georef;
-    vec![
-        (
-            "band",
-            Array {
-                shape: json!([bands]),
-                chunk: json!([bands]),
-                dtype: "string",
-                fill: json!(""),
-                codecs: json!([{ "name": "vlen-utf8", "configuration": {} }]),
-                axes: json!(["band"]),
-                attributes: json!({ "long_name": "band of Sentinel-2 MSI" }),
-            }
-            .build(),
+    Array {
+        shape: json!([dates, bands, meta.rows, meta.cols]),
+        chunk: json!([SHARD_DATES, bands, shard(meta.rows), shard(meta.cols)]),
+        dtype: u16::DTYPE,
+        fill: json!(0),
+        codecs: sharding::<u16>(
+            json!([SHARD_DATES, bands, INNER_PX, INNER_PX]),
+            json!([2, 1, 0, 3]),
+            meta.inner(),
         ),
-        (
-            "reflectance",
-            Array {
-                shape: json!([dates, bands, meta.rows, meta.cols]),
-                chunk: json!([SHARD_DATES, bands, rows, cols]),
-                dtype: "uint16",
-                fill: json!(0),
-                codecs: sharding(json!([SHARD_DATES, bands, INNER_PX, INNER_PX]), little()),
-                axes: json!(["time", "band", "y", "x"]),
-                attributes: mapped("surface reflectance, harmonised; 0 is no data", "1e-4"),
-            }
-            .build(),
+        axes: json!(["time", "band", "y", "x"]),
+        attributes: mapped(&meta.values),
+    }
+    .build()
+}
+
+fn quality_array(meta: &CellMeta, text: &ArrayText) -> Value {
+    let shard = |px: usize| px.next_multiple_of(INNER_PX);
+    Array {
+        shape: json!([meta.scenes.len(), meta.rows, meta.cols]),
+        chunk: json!([SHARD_DATES, shard(meta.rows), shard(meta.cols)]),
+        dtype: u8::DTYPE,
+        fill: json!(0),
+        codecs: sharding::<u8>(
+            json!([SHARD_DATES, INNER_PX, INNER_PX]),
+            json!([1, 0, 2]),
+            meta.quality_inner(),
         ),
-        (
-            "scl",
-            Array {
-                shape: json!([dates, meta.rows, meta.cols]),
-                chunk: json!([SHARD_DATES, rows, cols]),
-                dtype: "uint8",
-                fill: json!(0),
-                codecs: sharding(
-                    json!([SHARD_DATES, INNER_PX, INNER_PX]),
-                    json!({ "name": "bytes" }),
-                ),
-                axes: json!(["time", "y", "x"]),
-                attributes: mapped("scene classification (SCL); 0 is no data", "1"),
-            }
-            .build(),
-        ),
-        (
-            "spatial_ref",
-            Array {
-                shape: json!([]),
-                chunk: json!([]),
-                dtype: "int64",
-                fill: json!(0),
-                codecs: json!([little()]),
-                axes: json!([]),
-                attributes: json!({
-                    "crs_wkt": crs_wkt,
-                    "spatial_ref": crs_wkt,
-                    "epsg": epsg,
-                    "GeoTransform": format!("{x0_m} {px_m} 0 {y0_m} 0 {}", -px_m),
-                }),
-            }
-            .build(),
-        ),
-        (
-            "time",
-            Array {
-                shape: json!([dates]),
-                chunk: json!([TIME_CHUNK]),
-                dtype: "int64",
-                fill: json!(0),
-                codecs: json!([little()]),
-                axes: json!(["time"]),
-                attributes: json!({
-                    "standard_name": "time",
-                    "units": "seconds since 1970-01-01T00:00:00",
-                    "calendar": "proleptic_gregorian",
-                }),
-            }
-            .build(),
-        ),
-        ("x", coordinate(meta.cols, "x", axis("x", "easting"))),
-        ("y", coordinate(meta.rows, "y", axis("y", "northing"))),
-    ]
+        axes: json!(["time", "y", "x"]),
+        attributes: mapped(text),
+    }
+    .build()
+}
+
+fn spatial_ref(georef: &Georef, crs_wkt: &str) -> Value {
+    let Georef { epsg, x0_m, y0_m, px_m } = *georef;
+    Array {
+        shape: json!([]),
+        chunk: json!([]),
+        dtype: "int64",
+        fill: json!(0),
+        codecs: json!([little()]),
+        axes: json!([]),
+        attributes: json!({
+            "crs_wkt": crs_wkt,
+            "spatial_ref": crs_wkt,
+            "epsg": epsg,
+            "GeoTransform": format!("{x0_m} {px_m} 0 {y0_m} 0 {}", -px_m),
+        }),
+    }
+    .build()
+}
+
+fn time_array(dates: usize) -> Value {
+    Array {
+        shape: json!([dates]),
+        chunk: json!([TIME_CHUNK]),
+        dtype: "int64",
+        fill: json!(0),
+        codecs: json!([little()]),
+        axes: json!(["time"]),
+        attributes: json!({
+            "standard_name": "time",
+            "units": "seconds since 1970-01-01T00:00:00",
+            "calendar": "proleptic_gregorian",
+        }),
+    }
+    .build()
+}
+
+fn mapped(text: &ArrayText) -> Value {
+    let mut attributes = json!({
+        "long_name": text.long_name,
+        "units": text.units,
+        "grid_mapping": "spatial_ref",
+        "coordinates": "spatial_ref",
+    });
+    for (key, value) in [("scale_factor", text.scale_factor), ("add_offset", text.add_offset)] {
+        if let Some(value) = value {
+            attributes[key] = json!(value);
+        }
+    }
+    attributes
+}
+
+fn axis(name: &str, long: &str) -> Value {
+    json!({
+        "standard_name": format!("projection_{name}_coordinate"),
+        "long_name": format!("{long} of the pixel's centre"),
+        "units": "m",
+        "axis": name.to_uppercase(),
+    })
 }
 
 fn coordinate(length: usize, name: &str, attributes: Value) -> Value {
@@ -243,14 +271,29 @@ fn little() -> Value {
     json!({ "name": "bytes", "configuration": { "endian": "little" } })
 }
 
-fn sharding(chunk_shape: Value, bytes: Value) -> Value {
+/// Inner chunks with `[time, …, y, x]` brought into the order `[y, …, time, x]`, then Blosc.
+fn sharding<T: Pixel>(chunk_shape: Value, order: Value, inner: Inner) -> Value {
+    let bytes = match T::BYTES {
+        1 => json!({ "name": "bytes" }),
+        _ => little(),
+    };
     json!([{
         "name": "sharding_indexed",
         "configuration": {
             "chunk_shape": chunk_shape,
             "codecs": [
+                { "name": "transpose", "configuration": { "order": order } },
                 bytes,
-                { "name": "zstd", "configuration": { "level": 3, "checksum": false } },
+                {
+                    "name": "blosc",
+                    "configuration": {
+                        "cname": "zstd",
+                        "clevel": 1,
+                        "shuffle": "shuffle",
+                        "typesize": type_bytes::<T>(),
+                        "blocksize": inner.block_bytes::<T>(),
+                    },
+                },
                 { "name": "crc32c" },
             ],
             "index_codecs": [little(), { "name": "crc32c" }],
@@ -282,6 +325,9 @@ fn values(meta: &CellMeta) -> Vec<(String, Vec<u8>)> {
     objects
 }
 
-fn pretty(value: &Value) -> Vec<u8> {
-    format!("{value:#}\n").into_bytes()
+/// Keys in order, whatever the features of serde_json that other crates turn on.
+pub(crate) fn pretty(value: &Value) -> Vec<u8> {
+    let mut sorted = value.clone();
+    sorted.sort_all_objects();
+    format!("{sorted:#}\n").into_bytes()
 }

@@ -1,88 +1,101 @@
 //! A store as a whole: opening it, planning cells in it, asking what is done.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use rayon::prelude::*;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use surco_core::CellId;
 
-use crate::atomic::{create_dirs, remove_object, write_object};
 use crate::manifest::MANIFEST_SCHEMA;
-use crate::metadata::{CellMeta, OWN, cell_objects, plain_group, root_group};
-use crate::{CellSpec, SceneSlot, ShardManifest, StoreError};
+use crate::metadata::{CellMeta, CellObjects, OWN, cell_objects, plain_group, root_group};
+use crate::place::{Expected, Place, Stamp};
+use crate::{ArrayText, CellSpec, Destination, SceneSlot, ShardManifest, StoreError};
 
 /// The version of the layout that this program reads and writes.
-pub const STORE_VERSION: u64 = 1;
+pub const STORE_VERSION: u64 = 2;
 
-/// A store on disk.
+/// How often a plan is made anew because somebody else's came between.
+const PLANS: usize = 20;
+
+/// A store in a folder or a bucket.
 ///
 /// Cheap to clone and safe to share between threads; processes on any machine may write different
 /// shards of one store at the same time.
 #[derive(Clone, Debug)]
 pub struct Store {
-    root: PathBuf,
+    pub(crate) place: Place,
+    destination: Destination,
 }
 
 impl Store {
-    /// Opens a store, or begins one in a new or empty folder.
+    /// Opens a store, or begins one in a new or empty folder or prefix.
+    ///
+    /// A URL such as `s3://bucket/prefix` takes endpoint, region and credentials from the usual `AWS_*`
+    /// variables (`AWS_ENDPOINT_URL` and `AWS_ALLOW_HTTP=true` for a service of one's own).
     ///
     /// # Errors
     /// [`StoreError::Occupied`] if the folder holds something else, [`StoreError::Version`] if the store
-    /// has another version, [`StoreError::Io`] if the disk refuses.
-    pub fn create_or_open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let root = root.into();
-        if !root.join("zarr.json").exists() {
-            create_dirs(&root)?;
-            for entry in list(&root)? {
-                if !entry.file_name().to_string_lossy().starts_with('.') {
-                    return Err(StoreError::Occupied { path: root });
-                }
+    /// has another version, [`StoreError::Io`] if the disk refuses, [`StoreError::Remote`] if the service
+    /// does, [`StoreError::Url`] if the URL names no place for a store.
+    pub fn create_or_open(destination: impl Into<Destination>) -> Result<Self, StoreError> {
+        let destination = destination.into();
+        let place = Place::new(&destination)?;
+        if place.stamp(ROOT)?.is_none() {
+            if !place.children("")?.is_empty() && place.stamp(ROOT)?.is_none() {
+                return Err(StoreError::Occupied { path: place.name("") });
             }
-            write_object(&root.join("zarr.json"), &root_group())?;
+            place.put_if(ROOT, &root_group(), &Expected::Nothing)?;
         }
-        Self::open(root)
+        Self::open_at(place, destination)
     }
 
     /// Opens a store that exists.
     ///
     /// # Errors
-    /// [`StoreError::NoStore`] if there is none, [`StoreError::Version`] if it has another version.
-    pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let root = root.into();
-        let place = root.join("zarr.json");
-        if !place.is_file() {
-            return Err(StoreError::NoStore { path: root });
-        }
-        let group = read_json(&place)?;
+    /// [`StoreError::NoStore`] if there is none, [`StoreError::Version`] if it has another version,
+    /// [`StoreError::Remote`] and [`StoreError::Url`] as for [`Store::create_or_open`].
+    pub fn open(destination: impl Into<Destination>) -> Result<Self, StoreError> {
+        let destination = destination.into();
+        Self::open_at(Place::new(&destination)?, destination)
+    }
+
+    fn open_at(place: Place, destination: Destination) -> Result<Self, StoreError> {
+        let path = place.name("");
+        let Some((group, _)) = read_json(&place, ROOT)? else {
+            return Err(StoreError::NoStore { path });
+        };
         let version = &group["attributes"]["surco_store_version"];
         if version.as_u64() != Some(STORE_VERSION) {
             let found = if version.is_null() { "none".into() } else { version.to_string() };
-            return Err(StoreError::Version { path: root, found, expected: STORE_VERSION });
+            return Err(StoreError::Version { path, found, expected: STORE_VERSION });
         }
-        Ok(Self { root })
+        Ok(Self { place, destination })
     }
 
     /// Where the store lies.
     #[must_use]
-    pub fn root(&self) -> &Path {
-        &self.root
+    pub fn destination(&self) -> &Destination {
+        &self.destination
     }
 
     /// The planned cells, sorted.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if a folder cannot be listed.
+    /// [`StoreError::Io`] or [`StoreError::Remote`] if a folder cannot be listed.
     pub fn cells(&self) -> Result<Vec<CellId>, StoreError> {
-        let mut cells = Vec::new();
-        for tile in list(&self.root)?.iter().filter(|e| e.path().join("zarr.json").is_file()) {
-            for cell in list(&tile.path())?.iter().filter(|e| e.path().join("zarr.json").is_file())
-            {
-                let names = (tile.file_name(), cell.file_name());
-                let id = format!("{}/{}", names.0.to_string_lossy(), names.1.to_string_lossy());
-                cells.extend(id.parse::<CellId>().ok().filter(|parsed| parsed.to_string() == id));
+        let mut named = Vec::new();
+        for tile in self.place.children("")? {
+            for cell in self.place.children(&tile)? {
+                let id = format!("{tile}/{cell}");
+                named.extend(id.parse::<CellId>().ok().filter(|parsed| parsed.to_string() == id));
             }
         }
+        let planned = |cell: CellId| match self.place.stamp(&group_key(&cell)) {
+            Ok(stamp) => stamp.map(|_| Ok(cell)),
+            Err(error) => Some(Err(error)),
+        };
+        let mut cells = named.into_par_iter().filter_map(planned).collect::<Result<Vec<_>, _>>()?;
         cells.sort();
         Ok(cells)
     }
@@ -95,10 +108,19 @@ impl Store {
     /// # Errors
     /// [`StoreError::Mismatch`] if the cell is in the store with another grid or other bands.
     pub fn axis(&self, cell: &CellId, spec: &CellSpec) -> Result<Vec<SceneSlot>, StoreError> {
-        let mut axis = match self.meta_if_any(cell)? {
-            Some(meta) => {
-                check_same(cell, &meta, spec)?;
-                meta.scenes
+        self.axis_of(cell, spec).map(|(axis, _)| axis)
+    }
+
+    fn axis_of(
+        &self,
+        cell: &CellId,
+        spec: &CellSpec,
+    ) -> Result<(Vec<SceneSlot>, Option<Group>), StoreError> {
+        let group = self.group(cell)?;
+        let mut axis = match &group {
+            Some(group) => {
+                check_same(cell, &group.meta, spec)?;
+                group.meta.scenes.clone()
             }
             None => Vec::new(),
         };
@@ -110,7 +132,7 @@ impl Store {
                 None => axis.push(slot),
             }
         }
-        Ok(axis)
+        Ok((axis, group))
     }
 
     /// Puts a cell with these scenes into the store and gives its time axis; the same plan twice changes
@@ -118,29 +140,49 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Mismatch`] if the cell is in the store with another grid or other bands,
-    /// [`StoreError::Shape`] if the cell is empty, too large or its tile is no plain name.
+    /// [`StoreError::Shape`] if the cell is empty, too large, its tile no plain name or an array's name
+    /// taken, [`StoreError::Contended`] if others kept planning the same cell in the same bucket.
     pub fn plan_cell(&self, cell: &CellId, spec: &CellSpec) -> Result<Vec<SceneSlot>, StoreError> {
-        check_spec(cell, spec)?;
-        let root = self.root.join("zarr.json");
-        let file = File::open(&root).map_err(|e| StoreError::io("read", &root, e))?;
-        // File systems without locks: two runs that plan the same give the same bytes anyway.
-        let _guard = file.lock().is_ok();
-        let scenes = self.axis(cell, spec)?;
+        spec.check(cell)?;
+        let _guard = self.place.guard(ROOT)?;
+        for _ in 0..PLANS {
+            if let Some(axis) = self.try_plan(cell, spec)? {
+                return Ok(axis);
+            }
+        }
+        Err(StoreError::Contended { path: self.place.name(&group_key(cell)) })
+    }
+
+    /// Plans a cell, unless somebody else did at the same time.
+    fn try_plan(
+        &self,
+        cell: &CellId,
+        spec: &CellSpec,
+    ) -> Result<Option<Vec<SceneSlot>>, StoreError> {
+        let (scenes, old) = self.axis_of(cell, spec)?;
         let meta = CellMeta {
             georef: spec.georef,
             rows: spec.rows,
             cols: spec.cols,
             bands: spec.bands.clone(),
             scenes,
+            values: spec.values.clone(),
+            quality: spec.quality.clone(),
         };
-        let dir = self.cell_dir(cell);
-        write_object(&self.root.join(&cell.tile).join("zarr.json"), &plain_group())?;
-        // A group, so that Zarr readers do not wonder what the folder is.
-        write_object(&dir.join("manifest/zarr.json"), &plain_group())?;
-        for (key, bytes) in cell_objects(&meta, &spec.crs_wkt) {
-            write_object(&dir.join(key), &bytes)?;
+        let CellObjects { below: objects, group } = cell_objects(&meta, spec);
+        if old.as_ref().is_some_and(|old| old.bytes == group) && self.place.is_remote() {
+            return Ok(Some(meta.scenes)); // The group is the last object: all the others are there.
         }
-        Ok(meta.scenes)
+        let mut below = vec![
+            (format!("{}/zarr.json", cell.tile), plain_group()),
+            // A group, so that Zarr readers do not wonder what the folder is.
+            (format!("{cell}/manifest/zarr.json"), plain_group()),
+        ];
+        below.extend(objects.into_iter().map(|(key, bytes)| (format!("{cell}/{key}"), bytes)));
+        self.place.put_all(&below)?;
+        let expected = old.map_or(Expected::Nothing, |old| Expected::Version(old.stamp));
+        let written = self.place.put_if(&group_key(cell), &group, &expected)?;
+        Ok(written.then_some(meta.scenes))
     }
 
     /// What of a shard is done, or nothing if its manifest or one of its objects is not there.
@@ -152,88 +194,97 @@ impl Store {
         cell: &CellId,
         shard: usize,
     ) -> Result<Option<ShardManifest>, StoreError> {
+        Ok(self.manifest_with_stamp(cell, shard)?.map(|(manifest, _)| manifest))
+    }
+
+    pub(crate) fn manifest_with_stamp(
+        &self,
+        cell: &CellId,
+        shard: usize,
+    ) -> Result<Option<(ShardManifest, Stamp)>, StoreError> {
+        let Some(found) = self.manifest_as_written(cell, shard)? else { return Ok(None) };
         // Only whether they are there: a run killed while it added dates leaves longer objects, in which
         // the dates of the old manifest are as they were.
-        let dir = self.cell_dir(cell);
-        let whole = |manifest: &ShardManifest| {
-            manifest.objects.iter().all(|object| dir.join(&object.key).is_file())
-        };
-        Ok(self.manifest_as_written(cell, shard)?.filter(whole))
+        for object in &found.0.objects {
+            if self.place.stamp(&format!("{cell}/{}", object.key))?.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(found))
     }
 
     /// Forgets that a shard is done, so that the next run collects it again.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if its manifest cannot be removed.
+    /// [`StoreError::Io`] or [`StoreError::Remote`] if its manifest cannot be removed.
     pub fn discard_shard(&self, cell: &CellId, shard: usize) -> Result<(), StoreError> {
-        remove_object(&self.manifest_path(cell, shard))
+        self.place.remove(&manifest_key(cell, shard))
     }
 
     pub(crate) fn manifest_as_written(
         &self,
         cell: &CellId,
         shard: usize,
-    ) -> Result<Option<ShardManifest>, StoreError> {
-        let path = self.manifest_path(cell, shard);
-        if !path.is_file() {
-            return Ok(None);
-        }
-        let value = read_json(&path)?;
-        let manifest = ShardManifest::deserialize(&value)
-            .map_err(|e| StoreError::Metadata { path: path.clone(), reason: e.to_string() })?;
+    ) -> Result<Option<(ShardManifest, Stamp)>, StoreError> {
+        let key = manifest_key(cell, shard);
+        let Some((value, stamp)) = read_json(&self.place, &key)? else { return Ok(None) };
+        let damaged = |reason| StoreError::Metadata { path: self.place.name(&key), reason };
+        let manifest = ShardManifest::deserialize(&value).map_err(|e| damaged(e.to_string()))?;
         if manifest.schema != MANIFEST_SCHEMA {
             let reason = format!("schema {}, expected {MANIFEST_SCHEMA}", manifest.schema);
-            return Err(StoreError::Metadata { path, reason });
+            return Err(damaged(reason));
         }
-        Ok(Some(manifest))
-    }
-
-    pub(crate) fn cell_dir(&self, cell: &CellId) -> PathBuf {
-        self.root.join(cell.to_string())
+        Ok(Some((manifest, stamp)))
     }
 
     pub(crate) fn manifest_path(&self, cell: &CellId, shard: usize) -> PathBuf {
-        self.cell_dir(cell).join(format!("manifest/t{shard:03}.json"))
+        self.place.name(&manifest_key(cell, shard))
     }
 
     pub(crate) fn meta(&self, cell: &CellId) -> Result<CellMeta, StoreError> {
-        self.meta_if_any(cell)?
-            .ok_or_else(|| StoreError::NoCell { path: self.root.clone(), cell: cell.clone() })
+        self.group_of(cell).map(|group| group.meta)
     }
 
-    fn meta_if_any(&self, cell: &CellId) -> Result<Option<CellMeta>, StoreError> {
-        let place = self.cell_dir(cell).join("zarr.json");
-        if !place.is_file() {
-            return Ok(None);
-        }
-        let group = read_json(&place)?;
-        CellMeta::deserialize(&group["attributes"][OWN])
-            .map(Some)
-            .map_err(|e| StoreError::Metadata { path: place, reason: e.to_string() })
+    pub(crate) fn group_of(&self, cell: &CellId) -> Result<Group, StoreError> {
+        self.group(cell)?
+            .ok_or_else(|| StoreError::NoCell { path: self.place.name(""), cell: cell.clone() })
+    }
+
+    fn group(&self, cell: &CellId) -> Result<Option<Group>, StoreError> {
+        let key = group_key(cell);
+        let Some((bytes, stamp)) = self.place.get(&key)? else { return Ok(None) };
+        let damaged = |e: serde_json::Error| StoreError::Metadata {
+            path: self.place.name(&key),
+            reason: e.to_string(),
+        };
+        let mut group: Value = serde_json::from_slice(&bytes).map_err(damaged)?;
+        let meta = CellMeta::deserialize(&group["attributes"][OWN]).map_err(damaged)?;
+        let mut attributes = match group["attributes"].take() {
+            Value::Object(attributes) => attributes,
+            _ => Map::new(),
+        };
+        attributes.remove(OWN);
+        attributes.remove("Conventions");
+        Ok(Some(Group { meta, attributes, bytes, stamp }))
     }
 }
 
-fn check_spec(cell: &CellId, spec: &CellSpec) -> Result<(), StoreError> {
-    let shape = |what, expected: &str, found: String| StoreError::Shape {
-        cell: cell.clone(),
-        shard: 0,
-        what,
-        expected: expected.into(),
-        found,
-    };
-    let side = 1..=surco_core::CELL_PX;
-    if !side.contains(&spec.rows) || !side.contains(&spec.cols) {
-        let found = format!("{} × {}", spec.rows, spec.cols);
-        return Err(shape("extent", "1 to 1024 pixels a side", found));
-    }
-    if spec.bands.is_empty() {
-        return Err(shape("bands", "at least one", "none".into()));
-    }
-    let plain = !cell.tile.is_empty() && cell.tile.bytes().all(|b| b.is_ascii_alphanumeric());
-    if !plain {
-        return Err(shape("name of the tile", "letters and digits", cell.tile.clone()));
-    }
-    Ok(())
+/// A cell's group as it is stored.
+pub(crate) struct Group {
+    pub(crate) meta: CellMeta,
+    pub(crate) attributes: Map<String, Value>,
+    bytes: Vec<u8>,
+    stamp: Stamp,
+}
+
+const ROOT: &str = "zarr.json";
+
+fn group_key(cell: &CellId) -> String {
+    format!("{cell}/zarr.json")
+}
+
+pub(crate) fn manifest_key(cell: &CellId, shard: usize) -> String {
+    format!("{cell}/manifest/t{shard:03}.json")
 }
 
 fn check_same(cell: &CellId, meta: &CellMeta, spec: &CellSpec) -> Result<(), StoreError> {
@@ -251,15 +302,23 @@ fn check_same(cell: &CellId, meta: &CellMeta, spec: &CellSpec) -> Result<(), Sto
     if stored != planned {
         return differ("grid", stored, planned);
     }
+    let arrays =
+        |values: &ArrayText, quality: Option<&ArrayText>| format!("{values:?}, {quality:?}");
+    let kin = meta.values.same_numbers(&spec.values)
+        && match (&meta.quality, &spec.quality) {
+            (Some(old), Some(new)) => old.same_numbers(new),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+    if !kin {
+        let stored = arrays(&meta.values, meta.quality.as_ref());
+        return differ("arrays", stored, arrays(&spec.values, spec.quality.as_ref()));
+    }
     Ok(())
 }
 
-fn list(dir: &Path) -> Result<Vec<fs::DirEntry>, StoreError> {
-    fs::read_dir(dir).and_then(Iterator::collect).map_err(|e| StoreError::io("list", dir, e))
-}
-
-fn read_json(place: &Path) -> Result<Value, StoreError> {
-    let bytes = fs::read(place).map_err(|e| StoreError::io("read", place, e))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|e| StoreError::Metadata { path: place.into(), reason: e.to_string() })
+pub(crate) fn read_json(place: &Place, key: &str) -> Result<Option<(Value, Stamp)>, StoreError> {
+    let Some((bytes, stamp)) = place.get(key)? else { return Ok(None) };
+    let value = serde_json::from_slice(&bytes)
+        .map_err(|e| StoreError::Metadata { path: place.name(key), reason: e.to_string() })?;
+    Ok(Some((value, stamp)))
 }

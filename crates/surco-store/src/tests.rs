@@ -11,7 +11,10 @@ use surco_core::{CellId, Georef, Silent, Window};
 use zarrs::array::Array;
 use zarrs::filesystem::FilesystemStore;
 
-use crate::{CellSpec, SceneRecord, SceneSlot, ShardPixels, Store, StoreError};
+use crate::{CellSpec, SceneRecord, SceneSlot, ShardBuffer, ShardPixels, Store, StoreError};
+
+mod sensors;
+mod stac;
 
 const BANDS: usize = 2;
 
@@ -43,6 +46,7 @@ fn field(dates: usize, rows: usize, cols: usize) -> Field {
             cols,
             bands: vec!["B02".into(), "B8A".into()],
             scenes: scenes.collect(),
+            ..CellSpec::default()
         },
         reflectance: Array4::from_shape_fn((dates, BANDS, rows, cols), |(t, b, y, x)| {
             value(t, b, y, x)
@@ -66,6 +70,7 @@ fn record(slot: &SceneSlot) -> SceneRecord {
         collection: None,
         offset: None,
         holes: Vec::new(),
+        elsewhere: Vec::new(),
     }
 }
 
@@ -79,13 +84,10 @@ impl Field {
         let start = shard * 12 + slots[0];
         let range = start..start + slots.len();
         let scenes: Vec<_> = self.spec.scenes[range.clone()].iter().map(record).collect();
-        let pixels = ShardPixels {
-            slots,
-            reflectance: self.reflectance.slice(s![range.clone(), .., .., ..]),
-            scl: self.scl.slice(s![range, .., ..]),
-            scenes: &scenes,
-        };
-        store.write_shard(&id(), shard, &pixels).map(|_| ())
+        let reflectance = self.reflectance.slice(s![range.clone(), .., .., ..]);
+        let scl = self.scl.slice(s![range, .., ..]);
+        let buffer = &mut ShardBuffer::of(slots, reflectance, scl);
+        store.write_shard(&id(), shard, ShardPixels { slots, buffer, scenes: &scenes }).map(|_| ())
     }
 
     fn write_all(&self, store: &Store) {
@@ -212,7 +214,8 @@ fn an_earlier_season_appended_later_is_read_in_order_of_time() {
         let scenes: Vec<_> = field.spec.scenes[range.clone()].iter().map(record).collect();
         let reflectance = field.reflectance.slice(s![range.clone(), .., .., ..]);
         let scl = field.scl.slice(s![range, .., ..]);
-        store.write_shard(&id(), shard, &ShardPixels { slots, reflectance, scl, scenes: &scenes })
+        let buffer = &mut ShardBuffer::of(slots, reflectance, scl);
+        store.write_shard(&id(), shard, ShardPixels { slots, buffer, scenes: &scenes })
     };
     write(0, &[0, 1, 2, 3, 4, 5, 6, 7], 12).unwrap();
     write(0, &[8, 9, 10, 11], 0).unwrap();
@@ -287,10 +290,10 @@ fn foreign_folders_and_versions_are_refused() {
     fs::remove_file(dir.path().join("thesis.tex")).unwrap();
     Store::create_or_open(dir.path()).unwrap();
     let group = dir.path().join("zarr.json");
-    let newer = fs::read_to_string(&group).unwrap().replace(": 1", ": 2");
+    let newer = fs::read_to_string(&group).unwrap().replace(": 2", ": 3");
     fs::write(&group, newer).unwrap();
     let error = Store::open(dir.path()).unwrap_err();
-    assert!(error.to_string().contains("has version 2, this program reads version 1"), "{error}");
+    assert!(error.to_string().contains("has version 3, this program reads version 2"), "{error}");
     assert_eq!(error.fault(), surco_core::Fault::Input);
 }
 

@@ -172,7 +172,8 @@ pub fn survey(store: &Store, progress: &dyn Progress) -> Result<Survey, ReportEr
         offsets: offsets_of(&found),
         done: found.iter().map(|cell| cell.row.dates as u64).sum(),
         missing: found.iter().map(|cell| cell.row.missing as u64).sum(),
-        runs: read_runs(store.root())?,
+        // Runs are recorded beside stores on disk only.
+        runs: read_runs(store.destination().path())?,
         cells: found.into_iter().map(|cell| cell.row).collect(),
     })
 }

@@ -4,7 +4,9 @@ use ndarray::{Array3, Array4};
 use surco_core::{CellId, Georef, OffsetVerdict, PixelEvidence, Silent};
 use surco_raster::projection::wkt;
 use surco_raster::vector::parse_geojson;
-use surco_store::{CellSpec, Hole, OffsetRecord, SceneRecord, SceneSlot, ShardPixels, Store};
+use surco_store::{
+    CellSpec, Hole, OffsetRecord, SceneRecord, SceneSlot, ShardBuffer, ShardPixels, Store,
+};
 
 use super::runs::tests::record;
 use super::*;
@@ -30,6 +32,7 @@ fn scene(id: &str, verdict: Option<OffsetVerdict>, holes: Vec<Hole>) -> SceneRec
             verdict,
         }),
         holes,
+        elsewhere: Vec::new(),
     }
 }
 
@@ -62,6 +65,7 @@ fn store(folder: &std::path::Path) -> Store {
             cols: 8,
             bands: vec!["B08".into()],
             scenes: [("a", 0), ("b", 10), ("c", 40)].map(slot).to_vec(),
+            ..CellSpec::default()
         };
         store.plan_cell(&cell, &spec).unwrap();
         let holes = if col == 0 { vec![hole("cut <short>")] } else { Vec::new() };
@@ -73,13 +77,9 @@ fn store(folder: &std::path::Path) -> Store {
         let slots: Vec<usize> = (0..done).collect();
         let reflectance = Array4::from_elem((done, 1, 8, 8), 700);
         let scl = Array3::from_elem((done, 8, 8), 4);
-        let pixels = ShardPixels {
-            slots: &slots,
-            reflectance: reflectance.view(),
-            scl: scl.view(),
-            scenes: &scenes[..done],
-        };
-        store.write_shard(&cell, 0, &pixels).unwrap();
+        let buffer = &mut ShardBuffer::of(&slots, reflectance.view(), scl.view());
+        let pixels = ShardPixels { slots: &slots, buffer, scenes: &scenes[..done] };
+        store.write_shard(&cell, 0, pixels).unwrap();
     }
     record(5, 0).write(folder).unwrap();
     store

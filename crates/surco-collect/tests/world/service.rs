@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,7 +28,18 @@ pub(crate) enum Fault {
     Stalled,
     /// Another range than asked for.
     WrongRange,
+    /// The file is elsewhere.
+    Moved,
+    /// The body of another version of the file, as its ETag says.
+    Changed,
+    /// HTTP 403.
+    Forbidden,
+    /// The service refuses all connections for a while, open ones too.
+    Down,
 }
+
+/// How long a service is down.
+const DOWN: Duration = Duration::from_millis(40);
 
 /// A JSON answer for a path.
 pub(crate) type Answers = BTreeMap<String, Vec<u8>>;
@@ -38,10 +49,18 @@ pub(crate) struct Service {
     state: Arc<State>,
 }
 
+/// Files that a fault befalls in every answer, by a part of their path.
+pub(crate) type Cursed = String;
+
 struct State {
     root: PathBuf,
     fault: Fault,
     permille: u64,
+    /// Draws the answers that go wrong.
+    seed: u64,
+    cursed: Option<Cursed>,
+    address: SocketAddr,
+    down: AtomicBool,
     requests: AtomicU64,
     faults: AtomicU64,
     log: Mutex<Vec<String>>,
@@ -51,13 +70,38 @@ struct State {
 }
 
 impl Service {
+    /// Serves a folder; of a thousand answers about so many go wrong.
     pub(crate) fn new(root: impl Into<PathBuf>, fault: Fault, permille: u64) -> Self {
+        Self::seeded(root, fault, permille, 0)
+    }
+
+    /// As [`Service::new`], with other answers going wrong for another seed.
+    pub(crate) fn seeded(root: impl Into<PathBuf>, fault: Fault, permille: u64, seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        Self::of(listener, root.into(), (fault, permille, seed), None)
+    }
+
+    /// A service on which all is well but the files whose path holds this.
+    pub(crate) fn cursed(root: impl Into<PathBuf>, fault: Fault, files: impl Into<Cursed>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::of(listener, root.into(), (fault, 0, 0), Some(files.into()))
+    }
+
+    fn of(
+        listener: TcpListener,
+        root: PathBuf,
+        (fault, permille, seed): (Fault, u64, u64),
+        cursed: Option<Cursed>,
+    ) -> Self {
+        let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
-            root: root.into(),
+            root,
             fault,
             permille,
+            seed,
+            cursed,
+            address,
+            down: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             log: Mutex::default(),
@@ -65,13 +109,13 @@ impl Service {
             bodies: Mutex::default(),
         });
         let shared = state.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let shared = shared.clone();
-                std::thread::spawn(move || shared.serve(stream));
-            }
-        });
-        Self { url, state }
+        std::thread::spawn(move || shared.listen(listener));
+        Self { url: format!("http://{address}"), state }
+    }
+
+    /// Is gone for a while.
+    pub(crate) fn rest(&self) {
+        self.state.rest();
     }
 
     /// Gives these answers, in turn, to POSTs to a path.
@@ -94,10 +138,36 @@ impl Service {
 }
 
 impl State {
+    /// Leaves the door for a while.
+    fn rest(&self) {
+        self.down.store(true, Ordering::SeqCst);
+        // Wakes the one at the door, who goes.
+        let _ = TcpStream::connect(self.address);
+    }
+
+    /// Takes connections; while it is down there is nobody at the door.
+    fn listen(self: Arc<Self>, mut listener: TcpListener) {
+        loop {
+            let Ok((stream, _)) = listener.accept() else { return };
+            if self.down.load(Ordering::SeqCst) {
+                drop((stream, listener));
+                std::thread::sleep(DOWN);
+                listener = TcpListener::bind(self.address).unwrap();
+                self.down.store(false, Ordering::SeqCst);
+                continue;
+            }
+            let shared = self.clone();
+            std::thread::spawn(move || shared.serve(stream));
+        }
+    }
+
     fn serve(&self, stream: TcpStream) {
         let mut writer = stream.try_clone().unwrap();
         let mut reader = BufReader::new(stream);
         while let Some((method, path, range, body)) = read_request(&mut reader) {
+            if self.down.load(Ordering::SeqCst) {
+                return;
+            }
             let going_on = if method == "POST" {
                 self.post(&mut writer, &path, &body)
             } else {
@@ -120,7 +190,21 @@ impl State {
         send(writer, status, &[], &answer.unwrap_or_default())
     }
 
+    /// What goes wrong with this answer.
+    fn draw(&self, path: &str, moved: bool) -> Fault {
+        let turn = self.requests.fetch_add(1, Ordering::Relaxed) + (self.seed << 20);
+        let drawn = (turn.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % 1000;
+        let cursed = self.cursed.as_ref().is_some_and(|part| path.contains(part));
+        if moved || !(cursed || drawn < self.permille) {
+            return Fault::None;
+        }
+        self.faults.fetch_add(1, Ordering::Relaxed);
+        self.fault
+    }
+
     fn get(&self, writer: &mut TcpStream, path: &str, range: Option<(u64, u64)>) -> Option<()> {
+        let moved = path.starts_with(MOVED);
+        let path = path.strip_prefix(MOVED).unwrap_or(path);
         let Ok(whole) = fs::read(self.root.join(path.trim_start_matches('/'))) else {
             return send(writer, "404 Not Found", &[], b"");
         };
@@ -131,16 +215,15 @@ impl State {
             return send(writer, "416 Range Not Satisfiable", &[], b"");
         }
         let end = (end + 1).min(total);
+        let mut etag = "ETag: \"one\"".to_string();
         let mut body = whole[start as usize..end as usize].to_vec();
-        let turn = self.requests.fetch_add(1, Ordering::Relaxed);
-        let drawn = (turn.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % 1000;
-        let fault = if drawn < self.permille { self.fault } else { Fault::None };
-        self.faults.fetch_add(u64::from(fault != Fault::None), Ordering::Relaxed);
+        let fault = self.draw(path, moved);
         let mut stated = format!("Content-Range: bytes {start}-{}/{total}", end - 1);
         let half = body.len() / 2;
         match fault {
             Fault::None => {}
             Fault::Busy => return send(writer, "503 Service Unavailable", &[], b""),
+            Fault::Forbidden => return send(writer, "403 Forbidden", &[], b""),
             Fault::Throttled => {
                 return send(writer, "429 Too Many Requests", &["Retry-After: 0".into()], b"");
             }
@@ -160,11 +243,25 @@ impl State {
             Fault::WrongRange => {
                 stated = format!("Content-Range: bytes {}-{}/{total}", start + 1, end);
             }
+            Fault::Moved => {
+                let place = format!("Location: {MOVED}{path}");
+                return send(writer, "307 Temporary Redirect", &[place], b"");
+            }
+            Fault::Changed => {
+                body.fill(1);
+                etag = "ETag: \"two\"".to_string();
+            }
+            Fault::Down => {
+                self.rest();
+                return None;
+            }
         }
-        let etag = "ETag: \"one\"".to_string();
         send(writer, "206 Partial Content", &[stated, etag], &body)
     }
 }
+
+/// Where files are that are elsewhere.
+const MOVED: &str = "/moved";
 
 fn send(writer: &mut TcpStream, status: &str, headers: &[String], body: &[u8]) -> Option<()> {
     let mut head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n", body.len());

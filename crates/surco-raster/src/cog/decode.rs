@@ -1,7 +1,5 @@
 //! From the bytes of a block to its samples.
 
-use std::borrow::Cow;
-
 use libdeflater::Decompressor;
 use ndarray::{Array3, s};
 use surco_core::Window;
@@ -53,16 +51,13 @@ pub fn decode_block<T: Sample>(
     }
     let rows = if header.strips { window.rows } else { header.block.1 };
     let row_samples = header.block.0 * bands;
-    let raw = inflate(header, block, bytes, rows * row_samples * T::KIND.bytes())?;
-    let raw = match header.predictor {
-        Predictor::Float => Cow::Owned(undo_float(&raw, row_samples, bands)),
-        Predictor::None | Predictor::Horizontal => raw,
-    };
-    let mut samples: Vec<T> = raw.chunks_exact(T::KIND.bytes()).map(T::read_le).collect();
-    if header.predictor == Predictor::Horizontal {
-        for row in samples.chunks_exact_mut(row_samples) {
-            for i in bands..row.len() {
-                row[i] = row[i].add_bits(row[i - bands]);
+    let mut samples = stored_samples::<T>(header, block, bytes, rows * row_samples)?;
+    match header.predictor {
+        Predictor::None => {}
+        Predictor::Float => undo_float(bytemuck::cast_slice_mut(&mut samples), row_samples, bands),
+        Predictor::Horizontal => {
+            for row in samples.chunks_exact_mut(row_samples) {
+                undo_horizontal(row, bands);
             }
         }
     }
@@ -70,53 +65,77 @@ pub fn decode_block<T: Sample>(
     Ok(DecodedBlock { band, window, samples })
 }
 
-fn inflate<'a>(
+/// The samples of a block as they are stored, predictor and all: inflated straight into their place.
+fn stored_samples<T: Sample>(
     header: &Header,
     block: usize,
-    bytes: &'a [u8],
-    want: usize,
-) -> Result<Cow<'a, [u8]>, CogError> {
-    let found = bytes.len() as u64;
-    if header.compression == Compression::None {
-        if bytes.len() != want {
-            return Err(CogError::BlockLength { block, found, expected: want as u64 });
-        }
-        return Ok(Cow::Borrowed(bytes));
-    }
+    bytes: &[u8],
+    count: usize,
+) -> Result<Vec<T>, CogError> {
+    let (found, want) = (bytes.len() as u64, (count * size_of::<T>()) as u64);
     let fail = |reason: String| CogError::Inflate { block, reason };
-    // Asked before anything is allocated: a few bytes cannot hold a large block.
-    if want as u64 > found.saturating_mul(MAX_DEFLATE_RATIO) {
-        return Err(fail(format!("{found} bytes cannot hold the {want} of a block")));
+    match header.compression {
+        Compression::None if found != want => {
+            return Err(CogError::BlockLength { block, found, expected: want });
+        }
+        // Asked before anything is allocated: a few bytes cannot hold a large block.
+        Compression::Deflate if want > found.saturating_mul(MAX_DEFLATE_RATIO) => {
+            return Err(fail(format!("{found} bytes cannot hold the {want} of a block")));
+        }
+        Compression::None | Compression::Deflate => {}
     }
-    let mut raw = vec![0; want];
-    let got = Decompressor::new()
-        .zlib_decompress(bytes, &mut raw)
-        .map_err(|e| fail(format!("{e}, a block has {want} bytes")))?;
-    if got != want {
-        return Err(fail(format!("{got} bytes came out, a block has {want}")));
+    let mut samples = vec![T::default(); count];
+    let raw: &mut [u8] = bytemuck::cast_slice_mut(&mut samples);
+    if header.compression == Compression::None {
+        raw.copy_from_slice(bytes);
+    } else {
+        let got = Decompressor::new()
+            .zlib_decompress(bytes, raw)
+            .map_err(|e| fail(format!("{e}, a block has {want} bytes")))?;
+        if got as u64 != want {
+            return Err(fail(format!("{got} bytes came out, a block has {want}")));
+        }
     }
-    Ok(Cow::Owned(raw))
+    if cfg!(target_endian = "big") && header.predictor != Predictor::Float {
+        for sample in &mut samples {
+            *sample = T::read_le(bytemuck::bytes_of(sample));
+        }
+    }
+    Ok(samples)
+}
+
+/// Undoes the horizontal predictor in one row.
+fn undo_horizontal<T: Sample>(row: &mut [T], bands: usize) {
+    if bands == 1 {
+        let mut left = T::default();
+        for sample in row {
+            left = left.add_bits(*sample);
+            *sample = left;
+        }
+        return;
+    }
+    for i in bands..row.len() {
+        row[i] = row[i].add_bits(row[i - bands]);
+    }
 }
 
 /// Undoes the floating point predictor: differences of bytes, bytes sorted by weight.
 ///
 /// # Source
 /// Adobe, *Photoshop TIFF Technical Note 3*, "Floating Point Predictor".
-fn undo_float(raw: &[u8], row_samples: usize, bands: usize) -> Vec<u8> {
-    let mut out = vec![0; raw.len()];
+fn undo_float(raw: &mut [u8], row_samples: usize, bands: usize) {
     let mut row = vec![0_u8; row_samples * 4];
-    for (input, output) in raw.chunks_exact(row.len()).zip(out.chunks_exact_mut(row_samples * 4)) {
-        row.copy_from_slice(input);
+    for stored in raw.chunks_exact_mut(row_samples * 4) {
+        row.copy_from_slice(stored);
         for i in bands..row.len() {
             row[i] = row[i].wrapping_add(row[i - bands]);
         }
-        for (i, sample) in output.chunks_exact_mut(4).enumerate() {
-            for (weight, byte) in sample.iter_mut().enumerate() {
-                *byte = row[(3 - weight) * row_samples + i];
-            }
+        for (i, sample) in stored.chunks_exact_mut(4).enumerate() {
+            let weights = |weight: usize| row[(3 - weight) * row_samples + i];
+            let bytes = [weights(0), weights(1), weights(2), weights(3)];
+            sample.copy_from_slice(&f32::from_le_bytes(bytes).to_ne_bytes());
         }
     }
-    out
 }
 
 /// Samples as stored (`[y, x, band]`, padded) as `[band, y, x]` of the window only.

@@ -19,6 +19,9 @@ use super::sample::{Sample, nodata_as};
 /// Bytes read at once in the hope that they hold the whole header.
 const PREFIX_BYTES: u64 = 64 << 10;
 
+/// Bytes of decompressed blocks held beside the pixels that are handed out, unless one takes more.
+const AT_ONCE_BYTES: u128 = 256 << 20;
+
 /// Bytes of pixels handed out at once.
 const MAX_READ_BYTES: u64 = 16 << 30;
 
@@ -63,6 +66,10 @@ impl Source for Prefixed<'_> {
             return Ok(Cow::Borrowed(&self.prefix[at as usize..end as usize]));
         }
         Ok(Cow::Owned(read_at(self.file, self.path, at, len)?))
+    }
+
+    fn size(&self) -> u64 {
+        self.len
     }
 }
 
@@ -186,8 +193,10 @@ impl CogFile {
         let planes = image.bands / image.block_bands();
         let blocks: Vec<usize> =
             (0..planes).flat_map(|band| image.blocks_for(band, window)).collect();
-        // A few blocks a thread at a time, so that a large window is not in memory twice.
-        for some in blocks.chunks(4 * rayon::current_num_threads()) {
+        // A few blocks a thread at a time, so that a large window is not in memory twice; fewer if a
+        // block is large.
+        let fit = usize::try_from(AT_ONCE_BYTES / image.block_bytes().max(1)).unwrap_or(usize::MAX);
+        for some in blocks.chunks(fit.clamp(1, 4 * rayon::current_num_threads())) {
             let decoded: Vec<DecodedBlock<T>> = some
                 .par_iter()
                 .map(|&block| {

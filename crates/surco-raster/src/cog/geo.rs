@@ -40,11 +40,12 @@ pub(crate) fn read_georef<S: Source + ?Sized>(
     if !sane {
         return Err(refused("pixel size", format!("{px_x} x {px_y}"), "square and north-up"));
     }
-    if !(x0.is_finite() && y0.is_finite()) {
-        return Err(refused("corner", format!("{x0}, {y0}"), "finite numbers"));
-    }
     let half = if is_point { px_x / 2.0 } else { 0.0 };
-    Ok(Some(Georef { epsg, x0_m: x0 - half, y0_m: y0 + half, px_m: px_x }))
+    let (x0_m, y0_m) = (x0 - half, y0 + half);
+    if !(x0_m.is_finite() && y0_m.is_finite()) {
+        return Err(refused("corner", format!("{x0_m}, {y0_m}"), "finite numbers"));
+    }
+    Ok(Some(Georef { epsg, x0_m, y0_m, px_m: px_x }))
 }
 
 /// Upper left corner and pixel size.
@@ -86,7 +87,10 @@ fn read_crs<S: Source + ?Sized>(ifd: &Ifd, source: &S) -> Result<Option<(u32, bo
         Some(USER_DEFINED) => {
             Err(refused("coordinate system", "user-defined (32767)", "an EPSG code"))
         }
-        Some(code) => Ok(Some((code as u32, find(key::RASTER) == Some(2)))),
+        Some(code) => match u32::try_from(code) {
+            Ok(epsg) => Ok(Some((epsg, find(key::RASTER) == Some(2)))),
+            Err(_) => Err(refused("coordinate system", code, "an EPSG code")),
+        },
     }
 }
 

@@ -6,7 +6,7 @@ use surco_core::{Georef, Window};
 
 use super::error::{CogError, damaged};
 use super::geo::read_georef;
-use super::ifd::{Ifd, Source, Stop, read_start, tag};
+use super::ifd::{Ifd, MAX_TEXT_BYTES, Source, Stop, read_start, tag};
 use super::sample::SampleKind;
 
 /// Bytes from the beginning of a file in which [`Header::parse`] expects the whole header.
@@ -17,6 +17,12 @@ const MAX_BLOCK_BYTES: u64 = 256 << 20;
 
 /// Directories a file may have.
 const MAX_IFDS: usize = 64;
+
+/// Bytes of the text of a nodata value: GDAL writes at most 25.
+const MAX_NODATA_BYTES: u64 = 256;
+
+/// Bytes that a block takes at least in the lists of offsets and lengths.
+const LISTED_BYTES: u64 = 4;
 
 /// How blocks are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +215,8 @@ impl Header {
         let (ifd, mut next) = Ifd::read(source, width, first)?;
         let mut main = Self::read_image(source, &ifd)?;
         main.georef = read_georef(&ifd, source)?;
-        main.gdal_metadata = ifd.text(source, tag::GDAL_METADATA)?;
+        main.gdal_metadata = ifd.text(source, tag::GDAL_METADATA, MAX_TEXT_BYTES)?;
+        let mut listed = main.blocks.len() as u64;
         let mut seen = vec![first];
         while next != 0 {
             if seen.contains(&next) || seen.len() == MAX_IFDS {
@@ -222,6 +229,16 @@ impl Header {
             // Bit 0: reduced resolution; bit 2: a mask, which is not read.
             if ifd.integer(source, tag::SUBFILE_TYPE)?.unwrap_or(0) & 5 == 1 {
                 let mut overview = Self::read_image(source, &ifd)?;
+                // Lists of several directories that lie over each other would fill memory from a few bytes.
+                listed += overview.blocks.len() as u64;
+                let most = source.size() / LISTED_BYTES;
+                if listed > most {
+                    let expected = format!("at most {most} in {} bytes", source.size());
+                    return Err(damaged("number of blocks", listed, expected).into());
+                }
+                if !overview.is_of(&main)? {
+                    continue;
+                }
                 let factor = (main.width as f64 / overview.width as f64).round().max(1.0);
                 overview.georef = main.georef.map(|g| Georef { px_m: g.px_m * factor, ..g });
                 main.overviews.push(overview);
@@ -285,9 +302,24 @@ impl Header {
         Ok(header)
     }
 
-    fn check_block_size(&self) -> Result<(), CogError> {
+    /// Whether this can be the main image at a lower resolution; one that is larger is refused.
+    fn is_of(&self, main: &Self) -> Result<bool, CogError> {
+        if self.width > main.width || self.height > main.height {
+            let found = format!("{} x {}", self.width, self.height);
+            let expected = format!("at most {} x {}", main.width, main.height);
+            return Err(damaged("size of an overview", found, expected));
+        }
+        Ok((self.bands, self.sample) == (main.bands, main.sample))
+    }
+
+    /// Bytes of one block once decompressed.
+    pub(crate) fn block_bytes(&self) -> u128 {
         let samples = self.block.0 as u128 * self.block.1 as u128 * self.block_bands() as u128;
-        let bytes = samples * self.sample.bytes() as u128;
+        samples * self.sample.bytes() as u128
+    }
+
+    fn check_block_size(&self) -> Result<(), CogError> {
+        let bytes = self.block_bytes();
         if bytes > u128::from(MAX_BLOCK_BYTES) {
             let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
             return Err(CogError::TooLarge { what: "one block", bytes, limit: MAX_BLOCK_BYTES });
@@ -310,8 +342,7 @@ impl Header {
         let want = across as u128 * down as u128 * planes as u128;
         let list = |tag: u16, what: &'static str| {
             ifd.check_count(tag, what, want)?;
-            ifd.integers(source, tag, u64::MAX)?
-                .ok_or_else(|| Stop::from(damaged(what, "absent", want)))
+            ifd.list(source, tag)?.ok_or_else(|| Stop::from(damaged(what, "absent", want)))
         };
         let offsets = list(offsets_tag, "number of block offsets")?;
         let lens = list(bytes_tag, "number of block lengths")?;
@@ -390,7 +421,7 @@ fn read_coding<S: Source + ?Sized>(
 }
 
 fn read_nodata<S: Source + ?Sized>(source: &S, ifd: &Ifd) -> Result<Option<f64>, Stop> {
-    let Some(text) = ifd.text(source, tag::GDAL_NODATA)? else { return Ok(None) };
+    let Some(text) = ifd.text(source, tag::GDAL_NODATA, MAX_NODATA_BYTES)? else { return Ok(None) };
     if text.is_empty() {
         return Ok(None);
     }

@@ -38,7 +38,7 @@ pub(crate) mod tag {
 }
 
 /// Bytes of the longest text read from a tag.
-const MAX_TEXT_BYTES: u64 = 16 << 20;
+pub(crate) const MAX_TEXT_BYTES: u64 = 16 << 20;
 
 /// Why parsing stopped.
 #[derive(Debug)]
@@ -59,6 +59,9 @@ impl From<CogError> for Stop {
 pub(crate) trait Source {
     /// The bytes `at..at + len`, which hold `what`.
     fn bytes(&self, what: &'static str, at: u64, len: u64) -> Result<Cow<'_, [u8]>, Stop>;
+
+    /// How many bytes there are, as far as is known.
+    fn size(&self) -> u64;
 }
 
 impl Source for [u8] {
@@ -67,6 +70,10 @@ impl Source for [u8] {
         let range =
             usize::try_from(at).unwrap_or(usize::MAX)..usize::try_from(end).unwrap_or(usize::MAX);
         self.get(range).map(Cow::Borrowed).ok_or(Stop::More(end))
+    }
+
+    fn size(&self) -> u64 {
+        self.len() as u64
     }
 }
 
@@ -215,6 +222,20 @@ impl Ifd {
         Ok(Some(bytes.chunks_exact(size).map(le).collect()))
     }
 
+    /// The values of a tag that lists blocks: never bytes, so that what is held of a list stays in
+    /// proportion to what the file holds of it.
+    pub(crate) fn list<S: Source + ?Sized>(
+        &self,
+        source: &S,
+        tag: u16,
+    ) -> Result<Option<Vec<u64>>, Stop> {
+        if self.fields.get(&tag).is_some_and(|field| field.kind == 1) {
+            let expected = format!("2, 4 or 8 bytes each in tag {tag}");
+            return Err(damaged("type of a tag's value", "bytes", expected).into());
+        }
+        self.integers(source, tag, u64::MAX)
+    }
+
     /// The single value of an integer tag, or nothing if it is absent.
     pub(crate) fn integer<S: Source + ?Sized>(
         &self,
@@ -238,13 +259,14 @@ impl Ifd {
         Ok(Some(bytes.chunks_exact(8).map(|b| f64::from_bits(le(b))).collect()))
     }
 
-    /// The text of a tag without its closing zero, or nothing if it is absent.
+    /// The text of a tag, at most `max` bytes, without its closing zero, or nothing if it is absent.
     pub(crate) fn text<S: Source + ?Sized>(
         &self,
         source: &S,
         tag: u16,
+        max: u64,
     ) -> Result<Option<String>, Stop> {
-        let Some((_, size, bytes)) = self.raw(source, tag, MAX_TEXT_BYTES)? else {
+        let Some((_, size, bytes)) = self.raw(source, tag, max)? else {
             return Ok(None);
         };
         if size != 1 {

@@ -52,7 +52,9 @@ impl fmt::Display for SampleKind {
 }
 
 /// A sample that rasters can hold: `u8`, `u16`, `i16` or `f32`.
-pub trait Sample: sealed::Sealed + Copy + Default + PartialEq + Send + Sync + 'static {
+pub trait Sample:
+    sealed::Sealed + bytemuck::Pod + Default + PartialEq + Send + Sync + 'static
+{
     /// Its name in files.
     const KIND: SampleKind;
 

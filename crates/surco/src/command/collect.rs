@@ -3,17 +3,21 @@
 mod report;
 mod slurm;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use jiff::Timestamp;
 use jiff::civil::Date;
-use surco_collect::report::RunRecord;
-use surco_collect::{Area, CollectRequest, PlanFigures, RunOptions, plan, run as run_plan};
+use surco_collect::report::{RunRecord, read_runs};
+use surco_collect::{Area, CollectRequest, Places, PlanFigures, RunOptions, plan, run as run_plan};
 use surco_core::Season;
 use surco_store::Store;
 
 use crate::exit::{BadInput, Usage};
 use crate::screen::Screen;
+
+/// Bytes a second that a plan assumes before anything was measured: a common line to a bucket.
+const ASSUMED_RATE: f64 = 25e6;
 
 /// Plans, fetches, checks and writes Sentinel-2 scenes into a store
 ///
@@ -26,8 +30,8 @@ use crate::screen::Screen;
 pub(crate) struct Args {
     /// What to do; all of plan, run and report if not given
     verb: Option<Verb>,
-    /// Root URL of a STAC API, or a JSON file of items; several: the first has precedence, the others
-    /// fill its gaps
+    /// Root URL of a STAC API, JSON file of items, or GeoParquet index of items; several: they fill each
+    /// other's gaps, the first preferred
     #[arg(long, value_name = "URL|FILE")]
     catalog: Vec<String>,
     /// Collection of the API
@@ -42,9 +46,18 @@ pub(crate) struct Args {
         num_args = 4
     )]
     bbox: Option<Vec<f64>>,
-    /// Agricultural year: 2023 runs from May 2023 to April 2024
-    #[arg(long, conflicts_with_all = ["from", "to"])]
-    season: Option<i16>,
+    /// Area as polygons: GeoJSON or GeoParquet
+    #[arg(long, value_name = "FILE", conflicts_with = "bbox")]
+    aoi: Option<PathBuf>,
+    /// Places for chips, as `surco sample` writes them: GeoJSON, GeoParquet or CSV points
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["bbox", "aoi"])]
+    places: Option<PathBuf>,
+    /// Side of a chip around each place, in pixels
+    #[arg(long, value_name = "PX", default_value_t = 128, requires = "places")]
+    chip: usize,
+    /// Agricultural year: 2023 runs from May 2023 to April 2024; several make one plan
+    #[arg(long, conflicts_with_all = ["from", "to"], value_delimiter = ',')]
+    season: Vec<i16>,
     /// First day
     #[arg(long, value_name = "DATE", requires = "to")]
     from: Option<Date>,
@@ -57,8 +70,14 @@ pub(crate) struct Args {
     /// Leave out scenes with more clouds than this, in percent
     #[arg(long, value_name = "PERCENT")]
     max_cloud: Option<f64>,
-    /// The store
-    #[arg(long, value_name = "DIR")]
+    /// Only items that their catalog lists or changed since this moment (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    created_since: Option<Timestamp>,
+    /// Keep the pixels of clouds, and fetch blocks that show nothing else
+    #[arg(long)]
+    keep_clouds: bool,
+    /// The store: a folder, or a bucket as s3://BUCKET/PREFIX
+    #[arg(long, value_name = "URL")]
     store: PathBuf,
     /// Which part of the plan to run, from 0
     #[arg(long, default_value_t = 0, value_name = "I")]
@@ -102,39 +121,50 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
     }
 }
 
-fn season(args: &Args) -> anyhow::Result<Option<Season>> {
-    Ok(match (args.season, args.from, args.to) {
-        (Some(year), _, _) => Some(Season::agricultural(year)?),
-        (None, Some(from), Some(to)) => Some(Season::between(from, to)?),
-        _ => None,
+fn seasons(args: &Args) -> anyhow::Result<Vec<Season>> {
+    if let (Some(from), Some(to)) = (args.from, args.to) {
+        return Ok(vec![Season::between(from, to)?]);
+    }
+    let years = args.season.iter().map(|&year| Season::agricultural(year));
+    Ok(years.collect::<Result<_, _>>()?)
+}
+
+fn area(args: &Args) -> anyhow::Result<Option<Area>> {
+    match (args.bbox.as_deref(), &args.aoi) {
+        (Some(&[w, s, e, n]), _) => Ok(Some(Area::Bbox([w, s, e, n]))),
+        (Some(other), _) => {
+            Err(Usage(format!("--bbox has {} numbers: expected W,S,E,N", other.len())).into())
+        }
+        (None, Some(path)) => Ok(Some(Area::read(path)?)),
+        (None, None) => Ok(None),
+    }
+}
+
+fn request(args: &Args) -> anyhow::Result<CollectRequest> {
+    if args.catalog.is_empty() {
+        let text = "--catalog is needed: the root URL of a STAC API, or a file of items";
+        return Err(Usage(text.into()).into());
+    }
+    let places = args.places.as_ref().map(|path| Places::read(path, args.chip)).transpose()?;
+    Ok(CollectRequest {
+        catalogs: args.catalog.clone(),
+        collections: args.collection.clone(),
+        area: area(args)?,
+        places,
+        seasons: seasons(args)?,
+        created_since: args.created_since,
+        bands: args.bands.clone(),
+        max_cloud: args.max_cloud,
+        keep_clouds: args.keep_clouds,
+        ..CollectRequest::all_of("")
     })
 }
 
 fn collect(args: &Args, screen: &Screen, only_plan: bool) -> anyhow::Result<u64> {
-    if args.catalog.is_empty() {
-        let text = "--catalog is needed: the root URL of a STAC API, or a JSON file of items";
-        return Err(Usage(text.into()).into());
-    }
-    let bbox = match args.bbox.as_deref() {
-        Some(&[w, s, e, n]) => Some([w, s, e, n]),
-        Some(other) => {
-            return Err(
-                Usage(format!("--bbox has {} numbers: expected W,S,E,N", other.len())).into()
-            );
-        }
-        None => None,
-    };
-    let request = CollectRequest {
-        catalogs: args.catalog.clone(),
-        collections: args.collection.clone(),
-        area: bbox.map(Area::Bbox),
-        seasons: season(args)?.into_iter().collect(),
-        bands: args.bands.clone(),
-        max_cloud: args.max_cloud,
-        ..CollectRequest::all_of("")
-    };
+    let request = request(args)?;
     let plan = plan(&request, screen).context("cannot plan the collection")?;
-    let figures = in_words(&plan.figures);
+    let figures = in_words(&plan.figures, &args.store);
+    plan.unreadable.iter().for_each(|fault| screen.say(&format!("left out: {fault}")));
     if only_plan {
         screen.result(&plan.figures, &figures)?;
         return Ok(0);
@@ -148,7 +178,9 @@ fn collect(args: &Args, screen: &Screen, only_plan: bool) -> anyhow::Result<u64>
     };
     let started = jiff::Timestamp::now();
     let done = run_plan(&plan, &options, screen).context("cannot collect")?;
-    RunRecord::of(started, &options, &plan.figures, &done).write(&options.store)?;
+    if options.store.url().is_none() {
+        RunRecord::of(started, &options, &plan.figures, &done).write(&args.store)?;
+    }
     let holes = done.holes.len() as u64;
     let mut json = serde_json::to_value(&done)?;
     json["hole_list"] = json["holes"].take();
@@ -185,19 +217,32 @@ fn collect(args: &Args, screen: &Screen, only_plan: bool) -> anyhow::Result<u64>
     Ok(holes)
 }
 
-fn in_words(figures: &PlanFigures) -> String {
+/// Bytes a second that earlier runs into a store fetched, if there were any.
+fn measured_rate(store: &Path) -> Option<f64> {
+    let runs = read_runs(store).ok()?;
+    let bytes: u64 = runs.iter().map(|run| run.bytes_fetched).sum();
+    let seconds: f64 = runs.iter().filter(|r| r.bytes_fetched > 0).map(|run| run.seconds).sum();
+    (bytes > 0 && seconds > 0.0).then(|| bytes as f64 / seconds)
+}
+
+fn in_words(figures: &PlanFigures, store: &Path) -> String {
+    let measured = measured_rate(store);
+    let (rate, kind) = measured.map_or((ASSUMED_RATE, "assumed"), |rate| (rate, "measured"));
+    let minutes = figures.seconds_at(rate).unwrap_or_default() / 60.0;
     format!(
-        "plan: {} scenes of {} items ({} duplicates and {} cloudy ones left out) over {} tiles: {} cells, {} shards, {} blocks, about {:.1} MB to read and {:.1} MB to store",
+        "plan: {} scenes of {} items ({} duplicates, {} cloudy and {} unreadable ones left out) over {} tiles: {} cells, {} shards, {} blocks, about {:.1} MB to read and {:.1} MB to store, {minutes:.1} minutes at {:.1} MB/s ({kind})",
         figures.scenes,
         figures.items,
         figures.duplicates,
         figures.cloudy,
+        figures.unreadable,
         figures.tiles,
         figures.cells,
         figures.shards,
         figures.blocks,
         figures.bytes_wire as f64 / 1e6,
         figures.bytes_stored as f64 / 1e6,
+        rate / 1e6,
     )
 }
 

@@ -1,9 +1,13 @@
 //! `kill -9`, then the same command again.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
 
 use crate::valley::{
     Run, args, assert_same_files, collect, files, map, pretrain_config, surco, valley, wait_until,
@@ -55,18 +59,87 @@ fn a_killed_collection_ends_with_the_bytes_of_an_undisturbed_one() {
     assert!(killed >= 3, "{killed} of {} kills came in time", moments.len());
 }
 
+/// Moments of the kills; another one kills elsewhere.
+const SEED: u64 = 20;
+
+/// The done-lists of a store: one for each shard that is done.
+fn shards_done(store: &Path) -> BTreeSet<PathBuf> {
+    let is_list = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with('t') && name.ends_with(".json")
+    };
+    match store.exists() {
+        true => files(store).into_keys().filter(is_list).collect(),
+        false => BTreeSet::new(),
+    }
+}
+
+/// Twenty moments drawn over a run of five shards, each a `kill -9` on the store that the one before left
+/// or on a new one once it is whole. What is there is never torn, what was called done stays done, and the
+/// end is that of an undisturbed run.
 #[test]
-fn a_collection_killed_again_and_again_still_ends_with_the_same_bytes() {
+fn twenty_kills_at_random_moments_lose_and_tear_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let at = |name: &str| scratch.path().join(name);
+    let simulate = args!["simulate", "--out", at("archive"), "--side-px", "64", "--scenes", "54"];
+    assert_eq!(Run::of(&mut surco(simulate)).code, Some(0));
+    let items = at("archive").join("items.json");
+    let began = Instant::now();
+    let whole = Run::of(collect(&items, &at("whole")).arg("--json")).json();
+    let lasts_ms = began.elapsed().as_millis() as u64;
+    let shards = shards_done(&at("whole")).len();
+    assert_eq!((whole["shards_done"].as_u64(), shards), (Some(5), 5));
+
+    let (mut drawn, mut killed, mut stores) = (SEED, 0, 0);
+    while killed < 20 {
+        let store = at(&format!("store{stores}"));
+        drawn =
+            drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        // Mostly early, so that a store is killed several times before it is whole.
+        let moment = Duration::from_millis((drawn >> 33) % (lasts_ms * 2 / 3).max(1));
+        let before = shards_done(&store);
+        let began = Instant::now();
+        let in_time = kill_when(&mut collect(&items, &store), || began.elapsed() >= moment);
+        let after = shards_done(&store);
+        assert!(before.is_subset(&after), "what was done is done: {before:?}, {after:?}");
+        if !in_time {
+            assert_same_files(&store, &at("whole"));
+            stores += 1;
+            assert!(stores < 60, "only {killed} runs were still going when they were killed");
+            continue;
+        }
+        killed += 1;
+        if after.is_empty() {
+            continue; // Nothing is called done, so there is nothing to verify.
+        }
+        let verify = args!["collect", "verify", "--store", store, "--json"];
+        let report: Value = last_json(&Run::of(&mut surco(verify)).stdout);
+        assert_eq!(report["damaged"], json!([]), "kill {killed}");
+    }
+    // Only what was not done is done again.
+    let last = at(&format!("store{stores}"));
+    let left = shards - shards_done(&last).len();
+    let resumed = Run::of(collect(&items, &last).arg("--json")).json();
+    assert_eq!(resumed["shards_done"].as_u64(), Some(left as u64), "{resumed}");
+    assert_same_files(&last, &at("whole"));
+}
+
+fn last_json(stdout: &str) -> Value {
+    serde_json::from_str(stdout.lines().last().unwrap_or_default()).unwrap_or_default()
+}
+
+#[test]
+fn two_collections_at_once_leave_the_bytes_of_one() {
     let scratch = tempfile::tempdir().unwrap();
     let store = scratch.path().join("store");
-    for wait_ms in [10, 20, 40, 60, 80, 120] {
-        let began = std::time::Instant::now();
-        kill_when(&mut collect(&valley().items(), &store), || {
-            began.elapsed().as_millis() >= wait_ms
-        });
+    let start = || {
+        let mut one = collect(&valley().items(), &store);
+        one.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let both = [start(), start()];
+    for mut child in both {
+        assert_eq!(child.wait().unwrap().code(), Some(0));
     }
-    let last = Run::of(&mut collect(&valley().items(), &store));
-    assert_eq!(last.code, Some(0), "{}", last.stderr);
     assert_same_files(&store, &valley().store);
 }
 

@@ -6,6 +6,7 @@
 
 mod ctrl_c;
 mod disk;
+mod faults;
 mod help;
 mod kill;
 mod path;

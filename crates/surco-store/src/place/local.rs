@@ -1,14 +1,153 @@
 //! Whole objects or none: write beside the place, sync, rename, sync the folder.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::{Sealed, Stamp, Tail};
 use crate::StoreError;
 
+/// A folder whose files are the objects.
+#[derive(Clone, Debug)]
+pub(crate) struct Local {
+    root: PathBuf,
+}
+
+impl Local {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.into() }
+    }
+
+    pub(crate) fn path(&self, key: &str) -> PathBuf {
+        if key.is_empty() { self.root.clone() } else { self.root.join(key) }
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Stamp)>, StoreError> {
+        self.opened(key, |file, stamp| {
+            let mut bytes = Vec::with_capacity(usize::try_from(stamp.length).unwrap_or_default());
+            file.read_to_end(&mut bytes)?;
+            Ok((bytes, stamp))
+        })
+    }
+
+    pub(crate) fn tail(&self, key: &str, bytes: usize) -> Result<Option<Tail>, StoreError> {
+        self.opened(key, |file, stamp| {
+            let start = stamp.length.saturating_sub(bytes as u64);
+            let bytes = read_range(file, start..stamp.length)?;
+            Ok(Tail { bytes, stamp })
+        })
+    }
+
+    pub(crate) fn range(
+        &self,
+        key: &str,
+        stamp: &Stamp,
+        range: Range<u64>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let found = self.opened(key, |file, now| match now == *stamp {
+            true => read_range(file, range).map(Some),
+            false => Ok(None),
+        })?;
+        Ok(found.flatten())
+    }
+
+    pub(crate) fn stamp(&self, key: &str) -> Result<Option<Stamp>, StoreError> {
+        let path = self.path(key);
+        match fs::metadata(&path) {
+            Ok(meta) => Ok(meta.is_file().then(|| stamp_of(&meta))),
+            Err(e) if absent(&e) => Ok(None),
+            Err(e) => Err(StoreError::io("read", &path, e)),
+        }
+    }
+
+    pub(crate) fn put(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        write_object(&self.path(key), bytes)
+    }
+
+    pub(crate) fn remove(&self, key: &str) -> Result<(), StoreError> {
+        remove_object(&self.path(key))
+    }
+
+    pub(crate) fn children(&self, key: &str) -> Result<Vec<String>, StoreError> {
+        let dir = self.path(key);
+        let failed = |e| StoreError::io("list", &dir, e);
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(e) if absent(&e) => return Ok(Vec::new()),
+            Err(e) => return Err(failed(e)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+            if !name.starts_with('.') {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    pub(crate) fn begin(&self, key: &str) -> Result<AtomicFile, StoreError> {
+        AtomicFile::create(&self.path(key))
+    }
+
+    pub(crate) fn lock(&self, key: &str) -> Result<Option<File>, StoreError> {
+        let path = self.path(key);
+        let file = File::open(&path).map_err(|e| StoreError::io("read", &path, e))?;
+        // File systems without locks: two runs that plan the same give the same bytes anyway.
+        Ok(file.lock().is_ok().then_some(file))
+    }
+
+    fn opened<T>(
+        &self,
+        key: &str,
+        read: impl FnOnce(&mut File, Stamp) -> io::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        let path = self.path(key);
+        let failed = |e| StoreError::io("read", &path, e);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if absent(&e) => return Ok(None),
+            Err(e) => return Err(failed(e)),
+        };
+        let meta = file.metadata().map_err(failed)?;
+        if !meta.is_file() {
+            return Ok(None);
+        }
+        read(&mut file, stamp_of(&meta)).map(Some).map_err(failed)
+    }
+}
+
+fn absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+fn read_range(file: &mut File, range: Range<u64>) -> io::Result<Vec<u8>> {
+    let length = range.end - range.start;
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    file.seek(SeekFrom::Start(range.start))?;
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(unix)]
+fn stamp_of(meta: &fs::Metadata) -> Stamp {
+    use std::os::unix::fs::MetadataExt;
+    let version = format!("{}-{}-{}", meta.ino(), meta.mtime(), meta.mtime_nsec());
+    Stamp { length: meta.len(), version: Some(version) }
+}
+
+#[cfg(not(unix))]
+fn stamp_of(meta: &fs::Metadata) -> Stamp {
+    let version = meta.modified().ok().map(|time| format!("{time:?}"));
+    Stamp { length: meta.len(), version }
+}
+
 /// An object in the making: invisible until [`AtomicFile::commit`], gone if dropped before.
+#[derive(Debug)]
 pub(crate) struct AtomicFile {
     part: PathBuf,
     place: PathBuf,
@@ -16,12 +155,6 @@ pub(crate) struct AtomicFile {
     hash: Sha256,
     bytes: u64,
     committed: bool,
-}
-
-/// What was written, as the manifest records it.
-pub(crate) struct Sealed {
-    pub(crate) bytes: u64,
-    pub(crate) sha256: String,
 }
 
 impl AtomicFile {
@@ -54,7 +187,7 @@ impl AtomicFile {
     /// Syncs the bytes, which are still invisible.
     pub(crate) fn seal(&mut self) -> Result<Sealed, StoreError> {
         self.file.sync_all().map_err(|e| StoreError::io("sync", &self.place, e))?;
-        Ok(Sealed { bytes: self.bytes, sha256: hex(&self.hash.clone().finalize()) })
+        Ok(Sealed { bytes: self.bytes, sha256: crate::hex(&self.hash.clone().finalize()) })
     }
 
     /// Puts the sealed object in its place.
@@ -75,7 +208,7 @@ impl Drop for AtomicFile {
 }
 
 /// Writes one small object, or nothing if it already holds these bytes.
-pub(crate) fn write_object(place: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+fn write_object(place: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     if fs::read(place).is_ok_and(|old| old == bytes) {
         return Ok(());
     }
@@ -86,7 +219,7 @@ pub(crate) fn write_object(place: &Path, bytes: &[u8]) -> Result<(), StoreError>
 }
 
 /// Removes an object if it is there.
-pub(crate) fn remove_object(place: &Path) -> Result<(), StoreError> {
+fn remove_object(place: &Path) -> Result<(), StoreError> {
     match fs::remove_file(place) {
         Ok(()) => sync_dir(folder_of(place)),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
@@ -94,17 +227,12 @@ pub(crate) fn remove_object(place: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 fn folder_of(place: &Path) -> &Path {
     place.parent().unwrap_or(Path::new("."))
 }
 
 /// Makes a folder and its missing parents, each synced into its own parent.
-pub(crate) fn create_dirs(dir: &Path) -> Result<(), StoreError> {
+fn create_dirs(dir: &Path) -> Result<(), StoreError> {
     if dir.as_os_str().is_empty() || dir.is_dir() {
         return Ok(());
     }

@@ -1,7 +1,8 @@
 //! The map: outline, tiles and cells as inline SVG, coloured by what is done.
 //!
 //! Longitudes are shortened by the cosine of the middle latitude. What lies far apart in longitude (Rapa Nui
-//! from the mainland) is drawn side by side, each part in its own scale.
+//! from the mainland) is drawn side by side, each part in its own scale, the one with the most on it first and
+//! large. A store that is small on that map is drawn once more from near.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -13,9 +14,12 @@ use super::survey::Survey;
 
 /// A gap in longitude, in degrees, that parts the map in two.
 const GAP: f64 = 8.0;
-/// Height and width that a part of the map may take, in pixels.
-const HIGHEST: f64 = 860.0;
-const WIDEST: f64 = 460.0;
+/// Width and height that the main part of the map may take, in pixels.
+const MAIN: (f64, f64) = (460.0, 820.0);
+/// Those of what is drawn beside it.
+const BESIDE: (f64, f64) = (400.0, 380.0);
+/// A store that takes less of the map's height than this is drawn once more from near.
+const SMALL: f64 = 0.2;
 /// Lines are not drawn finer than this, in pixels.
 const FINEST: f64 = 0.5;
 
@@ -45,18 +49,41 @@ pub(super) fn map(
         let title = format!("{}: {} of its dates done", cell.cell, percent(share));
         item(vec![cell.corners.to_vec()], format!("cell {}{holes}", coverage(share)), title)
     }));
-    let mut out = String::new();
-    for part in parts(items) {
-        out += &draw(&part);
+    let mut parts = parts(items);
+    parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
+    let near = bounds_of(survey.cells.iter().filter_map(|cell| bounds(&cell.corners)));
+    let (mut main, mut beside) = (String::new(), String::new());
+    for (i, part) in parts.iter().enumerate() {
+        let Some(whole) = bounds_of(part.iter().map(|item| item.bounds)) else { continue };
+        if i == 0 {
+            main = draw(part, &View::of(whole, MAIN, 0.03));
+        } else {
+            beside += &draw(part, &View::of(whole, BESIDE, 0.03));
+        }
+        let Some(near) = near.filter(|near| meets(near, &whole)) else { continue };
+        if near[3] - near[1] < SMALL * (whole[3] - whole[1]) {
+            let near = View::of(near, BESIDE, 0.25);
+            beside += &draw(part.iter().filter(|item| meets(&item.bounds, &near.bounds())), &near);
+        }
     }
-    out
+    format!("<div class=\"maps\">{main}<div>{beside}</div></div>")
+}
+
+/// West, south, east and north of points.
+fn bounds(points: &[[f64; 2]]) -> Option<[f64; 4]> {
+    bounds_of(points.iter().map(|&[x, y]| [x, y, x, y]))
+}
+
+fn bounds_of(all: impl Iterator<Item = [f64; 4]>) -> Option<[f64; 4]> {
+    all.reduce(|[w, s, e, n], [a, b, c, d]| [w.min(a), s.min(b), e.max(c), n.max(d)])
+}
+
+fn meets(a: &[f64; 4], b: &[f64; 4]) -> bool {
+    a[0] <= b[2] && b[0] <= a[2] && a[1] <= b[3] && b[1] <= a[3]
 }
 
 fn item(rings: Vec<Ring>, class: String, title: String) -> Option<Item> {
-    let mut points = rings.iter().flatten();
-    let &[x, y] = points.next()?;
-    let bounds =
-        points.fold([x, y, x, y], |[w, s, e, n], &[x, y]| [w.min(x), s.min(y), e.max(x), n.max(y)]);
+    let bounds = bounds_of(rings.iter().filter_map(|ring| bounds(ring)))?;
     Some(Item { rings, class, title, bounds })
 }
 
@@ -116,17 +143,19 @@ struct View {
 }
 
 impl View {
-    fn of(items: &[Item]) -> Self {
-        let [w, s, e, n] = items.iter().fold([180.0, 90.0, -180.0, -90.0], |[w, s, e, n], item| {
-            let [a, b, c, d] = item.bounds;
-            [f64::min(w, a), f64::min(s, b), f64::max(e, c), f64::max(n, d)]
-        });
-        let margin = 0.03 * (n - s).max(e - w).max(1e-6);
+    /// These bounds and a margin, a part of their longer side, as large as the room lets them be.
+    fn of([w, s, e, n]: [f64; 4], (widest, highest): (f64, f64), margin: f64) -> Self {
+        let margin = margin * (n - s).max(e - w).max(1e-6);
         let (w, s, e, n) = (w - margin, s - margin, e + margin, n + margin);
         let narrow = (f64::midpoint(s, n)).to_radians().cos();
-        let down = (HIGHEST / (n - s)).min(WIDEST / ((e - w) * narrow));
+        let down = (highest / (n - s)).min(widest / ((e - w) * narrow));
         let across = down * narrow;
         Self { west: w, north: n, across, down, width: (e - w) * across, height: (n - s) * down }
+    }
+
+    fn bounds(&self) -> [f64; 4] {
+        let (across, down) = (self.width / self.across, self.height / self.down);
+        [self.west, self.north - down, self.west + across, self.north]
     }
 
     fn at(&self, [lon, lat]: [f64; 2]) -> (f64, f64) {
@@ -134,25 +163,24 @@ impl View {
     }
 }
 
-fn draw(items: &[Item]) -> String {
-    let view = View::of(items);
+fn draw<'i>(items: impl IntoIterator<Item = &'i Item>, view: &View) -> String {
     let (width, height) = (view.width, view.height);
     let mut out = format!(
         r#"<svg class="map" viewBox="0 0 {width:.0} {height:.0}" width="{width:.0}" height="{height:.0}" role="img" aria-label="Map of the store: tiles and cells by the share of planned dates that is done">"#
     );
-    out += &parallels(&view);
-    let mut classes = items.iter().peekable();
-    while let Some(item) = classes.next() {
+    out += &parallels(view);
+    let mut items = items.into_iter().peekable();
+    while let Some(item) = items.next() {
         // Land is one path: thousands of municipalities need no element each.
         if item.class == "land" {
-            let mut d = path(&view, item);
-            while let Some(more) = classes.next_if(|next| next.class == "land") {
-                d += &path(&view, more);
+            let mut d = path(view, item);
+            while let Some(more) = items.next_if(|next| next.class == "land") {
+                d += &path(view, more);
             }
             let _ = write!(out, r#"<path class="land" d="{d}"/>"#);
             continue;
         }
-        let d = path(&view, item);
+        let d = path(view, item);
         if !d.is_empty() {
             let (class, title) = (&item.class, escape(&item.title));
             let _ = write!(out, r#"<path class="{class}" d="{d}"><title>{title}</title></path>"#);

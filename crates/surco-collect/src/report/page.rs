@@ -11,6 +11,8 @@ use super::{ReportError, RunRecord, map};
 
 /// Rows of a table that are shown without being asked for.
 const OPEN_ROWS: usize = 12;
+/// Small pictures of tiles that are.
+const OPEN_TILES: usize = 30;
 /// Holes that the page lists; the JSON result lists all.
 const MOST_HOLES: usize = 5_000;
 /// Cells of a tile along a side: 109.8 km in cells of 10.24 km.
@@ -173,7 +175,7 @@ fn months(survey: &Survey) -> String {
         }
     }
     let mut out = String::from(
-        "<div class=\"scroll\" tabindex=\"0\"><table class=\"months\"><thead><tr><th rowspan=\"2\">tile</th>",
+        "<div class=\"scroll tall\" tabindex=\"0\"><table class=\"months\"><thead><tr><th rowspan=\"2\">tile</th>",
     );
     for (year, columns) in years {
         let _ = write!(out, "<th class=\"year\" colspan=\"{columns}\">{year}</th>");
@@ -262,7 +264,9 @@ fn cells(survey: &Survey) -> String {
         let cells = count(tile.cells as u64, "cell", "cells");
         let _ = write!(out, "</svg><b>{}</b> <span>{cells}</span></div>", escape(&tile.tile));
     }
-    out + "</div>"
+    out += "</div>";
+    let summary = format!("Show {}", count(survey.tiles.len() as u64, "tile", "tiles"));
+    folded(&summary, &out, survey.tiles.len() > OPEN_TILES)
 }
 
 fn holes(survey: &Survey) -> String {
@@ -288,8 +292,8 @@ fn holes(survey: &Survey) -> String {
     let all = survey.hole_list.len();
     let summary = format!("Show {}", count(rows.len() as u64, "hole", "holes"));
     let mut lead =
-        "Pixels that should be there and are not. They are no data in the store, never zeros \
-                    that look like ground."
+        "Pixels that should be there and are not. The store keeps them as no data, and says so \
+                    here."
             .to_string();
     if all > MOST_HOLES {
         let _ = write!(

@@ -50,14 +50,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "STORE")]
     like: Option<PathBuf>,
     /// Area in degrees
-    #[arg(
-        long,
-        value_name = "W,S,E,N",
-        allow_hyphen_values = true,
-        value_delimiter = ',',
-        num_args = 4
-    )]
-    bbox: Option<Vec<f64>>,
+    #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true, value_parser = box_of)]
+    bbox: Option<[f64; 4]>,
     /// Area as polygons: GeoJSON or GeoParquet
     #[arg(long, value_name = "FILE", conflicts_with = "bbox")]
     aoi: Option<PathBuf>,
@@ -141,12 +135,21 @@ fn seasons(args: &Args) -> anyhow::Result<Vec<Season>> {
     Ok(years.collect::<Result<_, _>>()?)
 }
 
+/// West, south, east and north, between commas.
+fn box_of(text: &str) -> Result<[f64; 4], String> {
+    let numbers: Vec<f64> = text
+        .split(',')
+        .map(|part| part.trim().parse().map_err(|_| format!("`{part}` is no number")))
+        .collect::<Result<_, _>>()?;
+    let count = numbers.len();
+    numbers
+        .try_into()
+        .map_err(|_| format!("{count} numbers, expected W,S,E,N: -71.3,-34.4,-71.2,-34.3"))
+}
+
 fn area(args: &Args) -> anyhow::Result<Option<Area>> {
-    match (args.bbox.as_deref(), &args.aoi) {
-        (Some(&[w, s, e, n]), _) => Ok(Some(Area::Bbox([w, s, e, n]))),
-        (Some(other), _) => {
-            Err(Usage(format!("--bbox has {} numbers: expected W,S,E,N", other.len())).into())
-        }
+    match (args.bbox, &args.aoi) {
+        (Some(bbox), _) => Ok(Some(Area::Bbox(bbox))),
         (None, Some(path)) => Ok(Some(Area::read(path)?)),
         (None, None) => Ok(None),
     }
@@ -338,4 +341,16 @@ fn verify(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
         return Err(BadInput(text).into());
     }
     Ok(found.holes + found.missing_dates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_is_four_numbers_between_commas() {
+        assert_eq!(box_of("-71.3,-34.4,-71.2, -34.3"), Ok([-71.3, -34.4, -71.2, -34.3]));
+        assert!(box_of("-71.3,-34.4").unwrap_err().starts_with("2 numbers"));
+        assert_eq!(box_of("a,1,2,3").unwrap_err(), "`a` is no number");
+    }
 }

@@ -64,7 +64,8 @@ impl ShardBuffer {
         (self.bands, self.rows, self.cols) = (bands, rows, cols);
     }
 
-    /// A buffer that holds `[date, band, y, x]` values and `[date, y, x]` quality at these slots.
+    /// A buffer that holds `[date, band, y, x]` values and `[date, y, x]` quality at these slots;
+    /// without a quality layer that is empty.
     #[must_use]
     pub fn of(slots: &[usize], values: ArrayView4<'_, u16>, quality: ArrayView3<'_, u8>) -> Self {
         let mut buffer = Self::default();
@@ -75,7 +76,9 @@ impl ShardBuffer {
             for (band, plane) in values.index_axis(Axis(0), date).outer_iter().enumerate() {
                 planes.values(slot, band).put(plane);
             }
-            planes.quality(slot).put(quality.index_axis(Axis(0), date));
+            if !quality.is_empty() {
+                planes.quality(slot).put(quality.index_axis(Axis(0), date));
+            }
         }
         drop(planes);
         buffer

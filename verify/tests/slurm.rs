@@ -274,7 +274,7 @@ impl Cluster {
             let asked = self.ask("scontrol", &["requeue", &task]);
             asked.status.success().then_some(asked)
         });
-        println!("task {task} requeued: {}", said(&requeued));
+        eprintln!("task {task} requeued: {}", said(&requeued));
         wait_for("the requeued task to die", || {
             (!running(store).iter().any(|one| one.process == victim.process)).then_some(())
         });

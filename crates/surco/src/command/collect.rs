@@ -38,13 +38,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID")]
     collection: Vec<String>,
     /// Area in degrees
-    #[arg(
-        long,
-        value_name = "W,S,E,N",
-        allow_hyphen_values = true,
-        value_delimiter = ',',
-        num_args = 4
-    )]
+    #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true, value_delimiter = ',')]
     bbox: Option<Vec<f64>>,
     /// Area as polygons: GeoJSON or GeoParquet
     #[arg(long, value_name = "FILE", conflicts_with = "bbox")]

@@ -39,7 +39,7 @@ const HEAVY: [(&str, &[&str]); 24] = [
     ("bytes", &["surco-collect"]),
     ("clap", &["surco"]),
     ("crc32c", &["surco-store"]),
-    ("csv", &["surco-raster"]),
+    ("csv", &["surco-raster", "surco-data"]),
     ("ctrlc", &["surco"]),
     ("fs4", &["surco"]),
     ("indicatif", &["surco"]),

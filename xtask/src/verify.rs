@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
-use cargo_metadata::Metadata;
+use cargo_metadata::{Metadata, Package};
 
 /// Folders of the data set that the suite reads.
 const NEEDED: [&str; 4] =
@@ -22,10 +22,34 @@ pub(crate) fn run(metadata: &Metadata) -> anyhow::Result<()> {
     let data = data_folder(std::env::var_os("SURCO_DATA").map(PathBuf::from), root)?;
     let python = venv(&target.join("verify-venv"), &root.join("verify/requirements.txt"))?;
 
-    cargo(root, ["build", "--release", "--package", "surco"], &[])?;
+    // The same packages as `cargo test --release` and one more: another choice would have other features,
+    // and Burn would be built again.
+    let like_tests = ["test", "--release", "--workspace", "--exclude", "xtask"].map(String::from);
+    let build = like_tests.iter().cloned().chain(["--no-run".into()]);
+    cargo(root, build.collect(), &[])?;
     let bin = target.join("release/surco");
     let env = [("SURCO_DATA", &data), ("SURCO_PYTHON", &python), ("SURCO_BIN", &bin)];
-    cargo(root, ["test", "--release", "--package", "surco-verify", "--no-fail-fast"], &env)
+    let tests = suite(metadata)?.into_iter().flat_map(|name| ["--test".into(), name]);
+    let run = like_tests.iter().cloned().chain(["--no-fail-fast".into()]).chain(tests);
+    cargo(root, run.collect(), &env)
+}
+
+/// Names of the suite's tests, which no other package may have.
+fn suite(metadata: &Metadata) -> anyhow::Result<Vec<String>> {
+    let of = |package: &Package| {
+        let tests = package.targets.iter().filter(|target| target.is_test());
+        tests.map(|target| target.name.clone()).collect::<Vec<_>>()
+    };
+    let packages = metadata.workspace_packages();
+    let (own, others): (Vec<&Package>, Vec<&Package>) =
+        packages.into_iter().partition(|package| package.name == "surco-verify");
+    let names: Vec<String> = own.into_iter().flat_map(of).collect();
+    let taken: Vec<String> = others.into_iter().flat_map(of).collect();
+    if let Some(name) = names.iter().find(|name| taken.contains(name)) {
+        bail!("two packages have a test `{name}`: give the one in verify/tests another name");
+    }
+    ensure!(!names.is_empty(), "verify/tests holds no test");
+    Ok(names)
 }
 
 /// The folder of test data: `given`, or `../shared/data` beside the repository where that exists.
@@ -82,11 +106,7 @@ fn venv(folder: &Path, requirements: &Path) -> anyhow::Result<PathBuf> {
     Ok(python)
 }
 
-fn cargo<const N: usize>(
-    root: &Path,
-    args: [&str; N],
-    env: &[(&str, &PathBuf)],
-) -> anyhow::Result<()> {
+fn cargo(root: &Path, args: Vec<String>, env: &[(&str, &PathBuf)]) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsStr::new("cargo").into());
     let line = args.join(" ");
     eprintln!("verify: cargo {line}");

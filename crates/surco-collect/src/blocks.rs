@@ -22,7 +22,7 @@ use crate::scene::{Layer, SceneAsset};
 /// Ranges this close are fetched as one: GDAL leaves 8 bytes between blocks.
 const GAP_BYTES: u64 = 4 << 10;
 /// One request fetches at most this much, so that a retry is cheap and memory bounded.
-const REQUEST_BYTES: u64 = 4 << 20;
+const REQUEST_BYTES: u64 = 2 << 20;
 
 /// Layers of one file that a date needs.
 #[derive(Clone, Debug)]
@@ -397,7 +397,7 @@ impl Laying<'_> {
 }
 
 /// Groups ranges that lie together, in the order of the file.
-fn coalesce(mut ranges: Vec<(usize, Range<u64>)>) -> Vec<Vec<(usize, Range<u64>)>> {
+pub(crate) fn coalesce(mut ranges: Vec<(usize, Range<u64>)>) -> Vec<Vec<(usize, Range<u64>)>> {
     ranges.sort_by_key(|r| r.1.start);
     let mut groups: Vec<Vec<(usize, Range<u64>)>> = Vec::new();
     for (block, range) in ranges {
@@ -423,7 +423,7 @@ mod tests {
     fn blocks_that_lie_together_are_one_request() {
         let groups = coalesce(vec![(2, 900_000..950_000), (0, 100..200), (1, 208..300)]);
         assert_eq!(groups, [vec![(0, 100..200), (1, 208..300)], vec![(2, 900_000..950_000)]]);
-        let large = coalesce(vec![(0, 0..3 << 20), (1, 3 << 20..6 << 20)]);
+        let large = coalesce(vec![(0, 0..1 << 20), (1, 1 << 20..3 << 20)]);
         assert_eq!(large.len(), 2, "a request stays small");
     }
 }

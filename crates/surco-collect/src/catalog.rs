@@ -20,10 +20,6 @@ use crate::href::{Href, Place};
 use crate::signing::is_loopback;
 use crate::{CollectError, CollectRequest};
 
-/// Collections that are taken if the user names none, best first. They fill each other's gaps: of 2022,
-/// Collection 1 has a fifteenth of what its neighbour has.
-const PREFERRED: [&str; 2] = ["sentinel-2-c1-l2a", "sentinel-2-l2a"];
-
 /// What a catalog is.
 enum Kind {
     Api,

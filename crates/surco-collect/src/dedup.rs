@@ -51,6 +51,16 @@ pub(crate) fn keep_best(scenes: Vec<Scene>) -> (Vec<Scene>, usize) {
     (kept, dropped)
 }
 
+/// Keeps the best scene of each key and says how many were not kept: scenes without a tile are frames, of
+/// which a take has many.
+pub(crate) fn keep_best_frames(mut scenes: Vec<Scene>) -> (Vec<Scene>, usize) {
+    let before = scenes.len();
+    scenes.sort_by(|a, b| (a.time_s, &a.key).cmp(&(b.time_s, &b.key)).then_with(|| better(a, b)));
+    scenes.dedup_by(|next, kept| next.key == kept.key && next.time_s == kept.time_s);
+    let dropped = before - scenes.len();
+    (scenes, dropped)
+}
+
 /// The last letter of `sentinel-2a` and `Sentinel-2A`.
 fn platform(scene: &Scene) -> Option<String> {
     let named = scene.platform.as_deref().map(str::to_ascii_uppercase);
@@ -260,5 +270,17 @@ mod tests {
         moved.grid.georef.x0_m += 40.0;
         let own = scene(0, "own", "05.10", "20240422T174753", WHOLE);
         assert_eq!(kept(vec![own, moved]), (vec!["own".into()], 1));
+    }
+
+    #[test]
+    fn frames_of_one_take_all_stay_and_only_what_is_listed_twice_goes() {
+        let frames = vec![
+            scene(0, "A", "05.00", "20240422T174753", WHOLE),
+            scene(1, "B", "05.00", "20240422T174853", WHOLE),
+            scene(1, "C", "05.10", "20240422T174753", WHOLE),
+        ];
+        let (kept, dropped) = keep_best_frames(frames);
+        let ids: Vec<&str> = kept.iter().map(|s| s.id.as_str()).collect();
+        assert_eq!((ids.as_slice(), dropped), (["C", "B"].as_slice(), 1));
     }
 }

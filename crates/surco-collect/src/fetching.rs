@@ -9,6 +9,7 @@ use surco_core::Progress;
 use surco_store::OffsetRecord;
 use tokio::runtime::Runtime;
 use tokio::sync::{OnceCell, Semaphore};
+use tokio::task::JoinSet;
 
 use crate::CollectError;
 use crate::fetch::Hub;
@@ -111,6 +112,27 @@ impl<'a> Fetching<'a> {
                 lock(&self.headers.known).retain(|key, _| key.0 != scene);
             }
         }
+    }
+
+    /// Takes what tasks give, ends on the first fault or when the user asks to.
+    pub(crate) fn join<T: 'static>(
+        &self,
+        mut tasks: JoinSet<T>,
+        mut take: impl FnMut(T) -> Result<(), CollectError>,
+    ) -> Result<(), CollectError> {
+        while !tasks.is_empty() {
+            self.check()?;
+            let next = async { tokio::time::timeout(LOOK, tasks.join_next()).await };
+            match self.runtime.block_on(next) {
+                Err(_) => {}
+                Ok(None) => break,
+                Ok(Some(Ok(value))) => take(value)?,
+                Ok(Some(Err(fallen))) => {
+                    return Err(CollectError::Runtime(std::io::Error::other(fallen)));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether work should end now, and why; says whom it waits for.

@@ -10,6 +10,7 @@
 //! | `catalog`, `stac`, `href`, `signing`, `scene`, `pool` | from the items of catalogs to scenes |
 //! | `dedup`, `listed` | from scenes to acquisitions, whoever lists them |
 //! | `plan`, `geometry`, `owner` | from scenes to cells, each pixel in one tile |
+//! | `onto`, `mgrs`, `warped` | sensors on grids of their own: onto which cells, and their pixels |
 //! | `fetch` | byte ranges, retries, busy hosts, tokens |
 //! | `opened`, `fetching` | headers that shards share |
 //! | `prepare`, `mask`, `witness`, `offset` | which pixels are wanted, and whether they carry an offset |
@@ -17,7 +18,7 @@
 //! | `shard`, `run` | one shard, all shards |
 //! | [`report`] | what a store holds and what each run did |
 //!
-//! Absent on purpose: choosing splits, resampling other than doubling 20 m pixels.
+//! Absent on purpose: choosing splits, resampling Sentinel-2 other than doubling its 20 m pixels.
 
 mod blocks;
 mod catalog;
@@ -29,7 +30,9 @@ mod geometry;
 mod href;
 mod listed;
 mod mask;
+mod mgrs;
 mod offset;
+mod onto;
 mod opened;
 mod owner;
 mod parked;
@@ -44,10 +47,12 @@ mod scene;
 mod shard;
 mod signing;
 mod stac;
+mod warped;
 mod witness;
 
 pub use error::{CollectError, GridClash};
 pub use listed::{ListedScene, OtherSource};
+pub use onto::{Onto, OntoCell};
 pub use plan::{Plan, PlanFigures, plan, plan_items, plan_with};
 pub use request::{Area, CollectRequest, Places};
 pub use run::{CollectSummary, ListedHole, Patience, RunOptions, Verdicts, run};

@@ -38,11 +38,18 @@ impl Mask {
         mask
     }
 
-    /// Wants the pixels of a window that a rule wants, row by row: `rule(row, column, wanted)` sets 0 or 255.
+    /// Gives the pixels of a window to `rule(row, first column, wanted)`, which sets them to 0 or 255: a piece
+    /// of a row at a time, each in one inner chunk. [`Mask::look`] comes after.
     pub(crate) fn edit(&mut self, window: Window, mut rule: impl FnMut(usize, usize, &mut [u8])) {
+        let end = (window.col + window.cols).min(self.cols);
         for row in window.row..(window.row + window.rows).min(self.rows) {
-            let (start, end) = (window.col, (window.col + window.cols).min(self.cols));
-            rule(row, start, &mut self.wanted[row * self.cols + start..row * self.cols + end]);
+            let line = &mut self.wanted[row * self.cols..(row + 1) * self.cols];
+            let mut col = window.col;
+            while col < end {
+                let next = ((col / INNER_PX + 1) * INNER_PX).min(end);
+                rule(row, col, &mut line[col..next]);
+                col = next;
+            }
         }
     }
 
@@ -71,6 +78,11 @@ impl Mask {
             (window.col / INNER_PX..last(window.col, window.cols, self.cols))
                 .any(|right| self.tiles[down * across + right])
         })
+    }
+
+    /// Whether a pixel is wanted in the inner chunk of a pixel.
+    pub(crate) fn wants_in_chunk(&self, row: usize, col: usize) -> bool {
+        self.tiles[row / INNER_PX * self.cols.div_ceil(INNER_PX) + col / INNER_PX]
     }
 
     /// Part of a row.

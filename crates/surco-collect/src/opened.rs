@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use surco_raster::cog::{Header, MAX_HEADER_BYTES, Parsed};
+use surco_raster::warp::PixelGrid;
 
 use crate::CollectError;
 use crate::catalog::network;
 use crate::fetch::{FetchError, Fetched, Hub, RangeReader};
-use crate::scene::{Grid, SceneAsset};
+use crate::scene::{Grid, Own, SceneAsset};
 
 /// Bytes asked for first: the header of a 10,980-pixel COG with its overviews has about 5 kB.
 const FIRST_BYTES: u64 = 32 << 10;
@@ -93,14 +94,16 @@ impl Opened {
 
 /// Whether the file is what the catalog says it is.
 fn check(header: &Header, asset: &SceneAsset, grid: &Grid) -> Result<(), String> {
+    if let Some(own) = &asset.own {
+        return check_own(header, asset, own);
+    }
+    header.check_square().map_err(|e| e.to_string())?;
     let (rows, cols) = (grid.rows / asset.factor, grid.cols / asset.factor);
     if (header.height, header.width) != (rows, cols) {
         let found = format!("{} × {}", header.height, header.width);
         return Err(format!("has {found} pixels, the catalog says {rows} × {cols}"));
     }
-    if let Some(band) = asset.layers.iter().map(|l| l.1).find(|&band| band >= header.bands) {
-        return Err(format!("has {} bands, band {} was expected", header.bands, band + 1));
-    }
+    check_bands(header, asset)?;
     if let Some(own) = header.georef {
         let (stated, px) = (grid.georef, grid.georef.px_m * asset.factor as f64);
         let near = |a: f64, b: f64| (a - b).abs() < 1e-3;
@@ -116,4 +119,28 @@ fn check(header: &Header, asset: &SceneAsset, grid: &Grid) -> Result<(), String>
         }
     }
     Ok(())
+}
+
+fn check_bands(header: &Header, asset: &SceneAsset) -> Result<(), String> {
+    match asset.layers.iter().map(|l| l.1).find(|&band| band >= header.bands) {
+        Some(band) => Err(format!("has {} bands, band {} was expected", header.bands, band + 1)),
+        None => Ok(()),
+    }
+}
+
+/// Whether a file on a grid of its own is what the catalog says it is.
+fn check_own(header: &Header, asset: &SceneAsset, own: &Own) -> Result<(), String> {
+    if (header.height, header.width) != (own.rows, own.cols) {
+        let found = format!("{} × {}", header.height, header.width);
+        return Err(format!("has {found} pixels, the catalog says {} × {}", own.rows, own.cols));
+    }
+    check_bands(header, asset)?;
+    match &header.grid {
+        Some(found) if found.steps_to(&own.grid) != Some((0, 0)) => {
+            let words =
+                |g: &PixelGrid| format!("EPSG:{} {},{} {} × {}", g.epsg, g.x0, g.y0, g.dx, g.dy);
+            Err(format!("lies at {}, the catalog says {}", words(found), words(&own.grid)))
+        }
+        _ => Ok(()),
+    }
 }

@@ -102,13 +102,14 @@ impl Piece {
         verdict: OffsetVerdict,
         plane: &mut Plane<'_, u16>,
     ) {
-        match (&self.samples, verdict) {
-            (Samples::U16(s), OffsetVerdict::Absent) => self.lay(lie, s, plane, mask, |v, m| v & m),
-            (Samples::U16(s), OffsetVerdict::Subtracted) => {
-                self.lay(lie, s, plane, mask, |v, m| harmonise(v, OffsetVerdict::Subtracted) & m);
-            }
-            (Samples::U8(s), verdict) => {
-                self.lay(lie, s, plane, mask, |v, m| harmonise(u16::from(v), verdict) & m);
+        let there = verdict == OffsetVerdict::Subtracted;
+        match &self.samples {
+            Samples::U16(s) if there => self.spread(lie, s, plane, mask, |v, m| {
+                harmonise(v, OffsetVerdict::Subtracted) & wide(m)
+            }),
+            Samples::U16(s) => self.spread(lie, s, plane, mask, |v, m| v & wide(m)),
+            Samples::U8(s) => {
+                self.spread(lie, s, plane, mask, |v, m| harmonise(u16::from(v), verdict) & wide(m));
             }
         }
     }
@@ -117,8 +118,8 @@ impl Piece {
     pub(crate) fn lay_classes(&self, lie: Lie<'_>, mask: &Mask, plane: &mut Plane<'_, u8>) {
         let narrow = |v: u16| u8::try_from(v).unwrap_or(u8::MAX);
         match &self.samples {
-            Samples::U8(s) => self.lay(lie, s, plane, mask, |v, m| v & m as u8),
-            Samples::U16(s) => self.lay(lie, s, plane, mask, |v, m| narrow(v) & m as u8),
+            Samples::U8(s) => self.spread(lie, s, plane, mask, |v, m| v & m),
+            Samples::U16(s) => self.spread(lie, s, plane, mask, |v, m| narrow(v) & m),
         }
     }
 
@@ -130,35 +131,36 @@ impl Piece {
         wider: &Mask,
         mask: &mut Mask,
     ) {
-        let Lie { cell, factor, band } = lie;
-        let Some(inside) = window_in_cell(&self.window, factor, cell) else { return };
         let table: Vec<u8> = (0..=u8::MAX).map(|class| if good(class) { 255 } else { 0 }).collect();
-        mask.edit(inside, |row, col, out| {
-            let wider = wider.row(row, col, out.len());
-            for (i, (to, wider)) in out.iter_mut().zip(wider).enumerate() {
-                let (y, x) = ((row + cell.row) / factor, (col + i + cell.col) / factor);
-                let class = u8::try_from(self.at(band, y, x)).unwrap_or(u8::MAX);
-                *to = table[usize::from(class)] & wider;
+        let narrow = |v: u16| u8::try_from(v).unwrap_or(u8::MAX);
+        match &self.samples {
+            Samples::U8(s) => self.spread(lie, s, mask, wider, |v, m| table[usize::from(v)] & m),
+            Samples::U16(s) => {
+                self.spread(lie, s, mask, wider, |v, m| table[usize::from(narrow(v))] & m);
             }
-        });
+        }
     }
 
-    /// Gives every pixel of the fine grid that it covers to `put(sample, mask)`, mask all ones or zeros.
-    fn lay<S: Copy, T: Copy + Default>(
+    /// Gives every pixel of the fine grid that it covers to `put(sample, mask)`, mask 0 or 255.
+    ///
+    /// Inner chunks of which the mask wants nothing are cleared without a look at the samples.
+    fn spread<S: Copy, T: Copy + Default>(
         &self,
         lie: Lie<'_>,
         samples: &[S],
-        plane: &mut Plane<'_, T>,
+        target: &mut impl Target<T>,
         mask: &Mask,
-        put: impl Fn(S, u16) -> T,
+        put: impl Fn(S, u8) -> T,
     ) {
         let Lie { cell, factor, band } = lie;
         let own = self.window;
-        let fine = scaled(&own, factor);
-        let Some(part) = fine.intersect(cell) else { return };
-        let inside = Window { row: part.row - cell.row, col: part.col - cell.col, ..part };
+        let Some(inside) = window_in_cell(&own, factor, cell) else { return };
         let samples = &samples[(band - self.bands.start) * own.rows * own.cols..];
-        plane.edit(inside, |row, col, out| {
+        target.edit_rows(inside, |row, col, out| {
+            if !mask.wants_in_chunk(row, col) {
+                out.fill(T::default());
+                return;
+            }
             let source = &samples[((row + cell.row) / factor - own.row) * own.cols..][..own.cols];
             let first = col + cell.col;
             let wanted = mask.row(row, col, out.len());
@@ -167,21 +169,38 @@ impl Piece {
             match factor {
                 1 => {
                     let pairs = source.iter().zip(wanted);
-                    out.iter_mut().zip(pairs).for_each(|(to, (&v, &m))| *to = put(v, wide(m)));
+                    out.iter_mut().zip(pairs).for_each(|(to, (&v, &m))| *to = put(v, m));
                 }
                 2 if whole => {
                     let pairs = source.iter().zip(wanted.as_chunks::<2>().0);
                     for (to, (&v, m)) in out.as_chunks_mut::<2>().0.iter_mut().zip(pairs) {
-                        *to = [put(v, wide(m[0])), put(v, wide(m[1]))];
+                        *to = [put(v, m[0]), put(v, m[1])];
                     }
                 }
                 _ => {
                     for (i, (to, &m)) in out.iter_mut().zip(wanted).enumerate() {
-                        *to = put(source[(first + i) / factor - first / factor], wide(m));
+                        *to = put(source[(first + i) / factor - first / factor], m);
                     }
                 }
             }
         });
+    }
+}
+
+/// What samples are laid into, a piece of a row that lies in one inner chunk at a time.
+trait Target<T> {
+    fn edit_rows(&mut self, window: Window, lay: impl FnMut(usize, usize, &mut [T]));
+}
+
+impl<T: Copy + Default> Target<T> for Plane<'_, T> {
+    fn edit_rows(&mut self, window: Window, lay: impl FnMut(usize, usize, &mut [T])) {
+        self.edit(window, lay);
+    }
+}
+
+impl Target<u8> for Mask {
+    fn edit_rows(&mut self, window: Window, lay: impl FnMut(usize, usize, &mut [u8])) {
+        self.edit(window, lay);
     }
 }
 

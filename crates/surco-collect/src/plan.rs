@@ -3,14 +3,15 @@
 mod cells;
 mod chips;
 mod figures;
+mod form;
 mod items;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use surco_core::{CellId, Progress, S2_BANDS, Window};
-use surco_raster::projection::wkt;
+use surco_core::{CellId, Georef, OffsetRule, Progress, Sensor, Window};
+use surco_raster::projection::{CrsError, Projection, wkt};
 use surco_store::{CellSpec, SceneSlot};
 
 pub use figures::PlanFigures;
@@ -24,7 +25,7 @@ use crate::geometry::around;
 use crate::owner::{Owned, Owners};
 use crate::run::{Patience, runtime};
 use crate::scene::{Grid, Layer, Scene, fault};
-use crate::{CollectError, CollectRequest};
+use crate::{CollectError, CollectRequest, onto};
 use cells::{Ground, TileCells};
 
 /// A deterministic list of cells with their scenes; the same catalog and request give the same plan.
@@ -37,26 +38,31 @@ pub struct Plan {
     pub figures: PlanFigures,
     /// Why items of services could not be used, the first hundred in words.
     pub unreadable: Vec<String>,
+    pub(crate) sensor: Sensor,
     pub(crate) bands: Vec<usize>,
     pub(crate) keep_clouds: bool,
     pub(crate) scenes: Vec<Scene>,
     pub(crate) cells: Vec<CellPlan>,
     tiles: Vec<TilePlan>,
+    /// What all cells have in common.
+    form: CellSpec,
 }
 
 /// A tile whose scenes are planned.
 #[derive(Clone, Debug)]
-struct TilePlan {
-    grid: Grid,
-    crs_wkt: String,
+pub(crate) struct TilePlan {
+    pub(crate) grid: Grid,
+    pub(crate) crs_wkt: String,
 }
 
 /// One cell and its scenes.
 #[derive(Clone, Debug)]
 pub(crate) struct CellPlan {
     pub(crate) id: CellId,
-    /// Its pixels in the tile's 10 m grid.
+    /// Its pixels in the tile's 10 m grid; of a cell with a grid of its own, only their number counts.
     pub(crate) window: Window,
+    /// The grid of a cell that scenes of another grid are brought onto.
+    pub(crate) onto: Option<Georef>,
     /// Places in [`Plan::scenes`], by time and key.
     pub(crate) scenes: Arc<[u32]>,
     /// Chips around places, in pixels of the cell; without places, nothing.
@@ -68,15 +74,18 @@ pub(crate) struct CellPlan {
     /// Pixels to store: those owned, and with chips only those whose inner chunk a chip meets.
     pub(crate) kept: Owned,
     /// Place in [`Plan::tiles`].
-    tile: usize,
+    pub(crate) tile: usize,
 }
 
 impl Plan {
     /// What a layer is called in manifests.
     pub(crate) fn layer_name(&self, layer: Layer) -> String {
         match layer {
-            Layer::Band(axis) => S2_BANDS[self.bands[axis]].name.into(),
-            Layer::Scl => "SCL".into(),
+            Layer::Band(axis) => self.form.bands.get(axis).cloned().unwrap_or_default(),
+            Layer::Scl => {
+                let quality = self.sensor.raster().and_then(|raster| raster.quality.as_ref());
+                quality.map(|quality| quality.name.clone()).unwrap_or_default()
+            }
         }
     }
 
@@ -85,28 +94,74 @@ impl Plan {
         self.cells.iter().map(|cell| &cell.id)
     }
 
-    /// Names of the bands, in the order of the band axis.
-    pub(crate) fn band_names(&self) -> Vec<String> {
-        self.bands.iter().map(|&band| S2_BANDS[band].name.into()).collect()
+    /// A plan of cells and what they refer to.
+    pub(crate) fn of(
+        request: &CollectRequest,
+        figures: PlanFigures,
+        bands: Vec<usize>,
+        scenes: Vec<Scene>,
+        cells: Vec<CellPlan>,
+        tiles: Vec<TilePlan>,
+    ) -> Self {
+        Self {
+            figures,
+            unreadable: Vec::new(),
+            sensor: request.sensor.clone(),
+            form: form::of(&request.sensor, &bands),
+            bands,
+            keep_clouds: request.keep_clouds,
+            scenes,
+            cells,
+            tiles,
+        }
+    }
+
+    /// Whether scenes may carry an offset that has to be found out.
+    pub(crate) fn judges_offsets(&self) -> bool {
+        let rule = self.sensor.raster().map(|raster| raster.offset_rule);
+        rule == Some(OffsetRule::Sentinel2Baseline)
+    }
+
+    /// The grid of a cell.
+    pub(crate) fn georef(&self, cell: &CellPlan) -> Georef {
+        let shifted =
+            || self.tiles[cell.tile].grid.georef.shifted(cell.window.row, cell.window.col);
+        cell.onto.unwrap_or_else(shifted)
     }
 
     /// What the store needs to know of a cell, given by its place in the plan.
     pub(crate) fn spec(&self, cell: usize) -> CellSpec {
         let cell = &self.cells[cell];
-        let TilePlan { grid, crs_wkt } = &self.tiles[cell.tile];
         let slot = |&i: &u32| {
             let scene = &self.scenes[i as usize];
             SceneSlot { key: scene.key.to_string(), id: scene.id.to_string(), time_s: scene.time_s }
         };
         CellSpec {
-            georef: grid.georef.shifted(cell.window.row, cell.window.col),
-            crs_wkt: crs_wkt.clone(),
+            georef: self.georef(cell),
+            crs_wkt: self.tiles[cell.tile].crs_wkt.clone(),
             rows: cell.window.rows,
             cols: cell.window.cols,
-            bands: self.band_names(),
             scenes: cell.scenes.iter().map(slot).collect(),
-            ..CellSpec::default()
+            ..self.form.clone()
         }
+    }
+
+    /// The corners of a cell in degrees.
+    pub(crate) fn outline(&self, cell: usize) -> Result<Vec<[f64; 2]>, CollectError> {
+        let CellSpec { georef, rows, cols, .. } = self.spec(cell);
+        let place = |e: CrsError| CollectError::Request {
+            what: "cell",
+            found: format!("{}: {e}", self.cells[cell].id),
+            expected: "a cell in WGS 84 / UTM",
+        };
+        let projection = Projection::from_epsg(georef.epsg).map_err(place)?;
+        let corners = [(0, 0), (rows, 0), (rows, cols), (0, cols)];
+        let degrees = corners.map(|(row, col)| {
+            let x = georef.x0_m + col as f64 * georef.px_m;
+            let y = georef.y0_m - row as f64 * georef.px_m;
+            projection.to_lonlat(x, y).map(|(lon, lat)| [lon, lat]).map_err(place)
+        });
+        degrees.into_iter().collect()
     }
 
     /// The scenes of a cell by their acquisition key: places in [`Plan::scenes`].
@@ -152,6 +207,9 @@ pub(crate) fn build(
     progress: &dyn Progress,
 ) -> Result<Plan, CollectError> {
     progress.report("plan", 0, 0, "");
+    if request.sensor.is_warped() {
+        return onto::build(request, bands, scenes, progress);
+    }
     let seen = scenes.len();
     scenes.retain(|s| request.wants(s.day));
     let in_season = scenes.len();
@@ -186,8 +244,7 @@ pub(crate) fn build(
     }
     let grids: Vec<Grid> = tiles.iter().map(|tile| tile.grid).collect();
     figures.estimate(&scenes, &cells, &grids, bands.len());
-    let keep_clouds = request.keep_clouds;
-    Ok(Plan { figures, unreadable: Vec::new(), bands, keep_clouds, scenes, cells, tiles })
+    Ok(Plan::of(request, figures, bands, scenes, cells, tiles))
 }
 
 /// The scenes whose outline meets what is asked for; without an outline, all may.

@@ -5,7 +5,7 @@
 
 use std::sync::Mutex;
 
-use surco_core::Scl;
+use surco_core::Quality;
 use surco_store::{Hole, OffsetRecord};
 use tokio::task::JoinSet;
 
@@ -53,16 +53,18 @@ pub(crate) fn prepare(fetching: &Fetching<'_>, work: &Work) -> Result<Ready, Col
     };
     let needs = |_: &Want, place: &surco_core::Window| kept.meets(place);
     let holes = fetching.blocks(work.cell, &wants, &Use { take: &take, needs: &needs })?;
+    let rule = fetching.plan.sensor.raster().and_then(|raster| raster.quality.as_ref());
     let mut dates = Vec::new();
     for (i, (date, quality)) in work.dates.iter().zip(came).enumerate() {
         let quality = quality.into_inner().unwrap_or_default();
         let mut missing: Vec<Hole> =
             holes.iter().filter(|h| h.0 == i).map(|h| h.1.clone()).collect();
-        let mask = if fetching.plan.keep_clouds {
-            kept.clone()
-        } else {
-            missing.iter_mut().for_each(|hole| fetching.blind(hole));
-            clear(&kept, &quality, &cell.window)
+        let mask = match rule {
+            Some(rule) if !fetching.plan.keep_clouds => {
+                missing.iter_mut().for_each(|hole| fetching.blind(hole));
+                clear(&kept, &quality, rule, &cell.window)
+            }
+            _ => kept.clone(),
         };
         dates.push(ReadyDate { date: *date, mask, quality, holes: missing });
     }
@@ -90,12 +92,17 @@ pub(crate) fn wants_of(
 }
 
 /// The pixels that show the ground.
-fn clear(kept: &Mask, quality: &[(Piece, usize)], cell: &surco_core::Window) -> Mask {
+fn clear(
+    kept: &Mask,
+    quality: &[(Piece, usize)],
+    rule: &Quality,
+    cell: &surco_core::Window,
+) -> Mask {
     let (rows, cols) = (cell.rows, cell.cols);
     let mut mask = Mask::none(rows, cols);
     for (piece, factor) in quality {
         let lie = Lie { cell, factor: *factor, band: piece.bands().start };
-        piece.lay_mask(lie, Scl::is_clear, kept, &mut mask);
+        piece.lay_mask(lie, |class| rule.is_clear(class), kept, &mut mask);
     }
     mask.look();
     mask
@@ -112,25 +119,18 @@ impl Fetching<'_> {
 
     /// Judges scenes by their coarsest overviews, each once in a run.
     fn ask_overviews(&self, scenes: &[usize]) -> Result<(), CollectError> {
+        if !self.plan.judges_offsets() {
+            return Ok(());
+        }
         let mut tasks = JoinSet::new();
         for &scene in scenes.iter().filter(|&&s| !lock(&self.judged).contains_key(&(s, 0))) {
             let question = self.question(scene, 0);
             tasks.spawn_on(async move { (scene, question.await) }, self.runtime.handle());
         }
-        while !tasks.is_empty() {
-            self.check()?;
-            let next =
-                async { tokio::time::timeout(crate::fetching::LOOK, tasks.join_next()).await };
-            match self.runtime.block_on(next) {
-                Err(_) => {}
-                Ok(None) => break,
-                Ok(Some(Ok((scene, witnesses)))) => self.record((scene, 0), witnesses?),
-                Ok(Some(Err(fallen))) => {
-                    return Err(CollectError::Runtime(std::io::Error::other(fallen)));
-                }
-            }
-        }
-        Ok(())
+        self.join(tasks, |(scene, witnesses)| {
+            self.record((scene, 0), witnesses?);
+            Ok(())
+        })
     }
 
     /// The verdict about one source of a scene; none if only the pixels of a cell can tell.
@@ -139,6 +139,9 @@ impl Fetching<'_> {
         scene: usize,
         source: usize,
     ) -> Result<Option<OffsetRecord>, CollectError> {
+        if !self.plan.judges_offsets() {
+            return Ok(None);
+        }
         if let Some(known) = lock(&self.judged).get(&(scene, source)) {
             return Ok(known.clone());
         }

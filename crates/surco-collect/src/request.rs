@@ -6,10 +6,11 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use jiff::Timestamp;
-use surco_core::{S2_BANDS, Season, band_by_name};
+use surco_core::{Season, Sensor};
 use surco_raster::vector::{Polygon, Shape, VectorError};
 
 use crate::CollectError;
+use crate::onto::Onto;
 use file::{not_a, read_degrees};
 
 /// Side of a chip at most; larger areas are polygons.
@@ -102,9 +103,14 @@ pub(crate) fn boxed(&[west, south, east, north]: &[f64; 4]) -> Polygon {
 /// What to collect, from where.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CollectRequest {
+    /// The sensor: its assets, bands and scales.
+    pub sensor: Sensor,
+    /// Cells to bring scenes onto, for a sensor with a grid of its own; without them, those of the
+    /// Sentinel-2 tiles that the area meets.
+    pub onto: Option<Onto>,
     /// Catalogs, the preferred one first: root URLs of STAC APIs, or paths or URLs of files of items.
     pub catalogs: Vec<String>,
-    /// Collections of an API; empty = the Sentinel-2 L2A collection it has, Collection 1 first.
+    /// Collections of an API; empty = those of the sensor that it has, the best first.
     pub collections: Vec<String>,
     /// Where; without it, the whole of every tile in the catalog. Cells that meet it are collected
     /// whole.
@@ -115,11 +121,12 @@ pub struct CollectRequest {
     pub seasons: Vec<Season>,
     /// Only items that their catalog lists since then.
     pub created_since: Option<Timestamp>,
-    /// Bands by name (`B04`) or asset key (`red`); empty = all ten.
+    /// Bands by name (`B04`) or asset key (`red`); empty = all of the sensor.
     pub bands: Vec<String>,
     /// Scenes with more clouds than this, in percent, are left out.
     pub max_cloud: Option<f64>,
-    /// Keep the pixels of clouds and their shadows, and fetch blocks that show nothing else.
+    /// Keep the pixels of clouds and their shadows, and fetch blocks that show nothing else; sensors with a
+    /// grid of their own always keep them.
     pub keep_clouds: bool,
 }
 
@@ -128,6 +135,8 @@ impl CollectRequest {
     #[must_use]
     pub fn all_of(catalog: impl Into<String>) -> Self {
         Self {
+            sensor: Sensor::default(),
+            onto: None,
             catalogs: vec![catalog.into()],
             collections: Vec::new(),
             area: None,
@@ -152,17 +161,23 @@ impl CollectRequest {
         Some(Cow::Owned(Area::Polygons(squares)))
     }
 
-    /// Places of the bands in [`S2_BANDS`], in the order every cube stores them.
+    /// Places of the bands in the sensor's description, in the order every cube stores them.
     pub(crate) fn band_indices(&self) -> Result<Vec<usize>, CollectError> {
+        let raster = self.sensor.raster().ok_or_else(|| no_images(&self.sensor))?;
         if self.bands.is_empty() {
-            return Ok((0..S2_BANDS.len()).collect());
+            return Ok((0..raster.bands.len()).collect());
         }
         let mut indices = Vec::new();
         for name in &self.bands {
-            let (index, _) = band_by_name(name).ok_or_else(|| CollectError::Request {
+            let (index, _) = raster.band(name).ok_or_else(|| CollectError::Request {
                 what: "band",
                 found: name.clone(),
-                expected: "one of B02, B03, B04, B05, B06, B07, B08, B8A, B11, B12 or their asset keys",
+                expected: match self.sensor.id.as_str() {
+                    "sentinel-2-l2a" => {
+                        "one of B02, B03, B04, B05, B06, B07, B08, B8A, B11, B12 or their asset keys"
+                    }
+                    _ => "a band of the sensor by its name or the key of its asset",
+                },
             })?;
             indices.push(index);
         }
@@ -173,7 +188,9 @@ impl CollectRequest {
 
     /// Whether a day lies in one of the seasons.
     pub(crate) fn wants(&self, day: jiff::civil::Date) -> bool {
-        self.seasons.is_empty() || self.seasons.iter().any(|season| season.contains(day))
+        self.sensor.is_static()
+            || self.seasons.is_empty()
+            || self.seasons.iter().any(|season| season.contains(day))
     }
 
     pub(crate) fn check(&self) -> Result<(), CollectError> {
@@ -183,6 +200,13 @@ impl CollectRequest {
             Some(Area::Polygons(polygons)) => check_polygons(polygons)?,
         }
         if let Some(places) = &self.places {
+            if self.sensor.is_warped() {
+                return Err(CollectError::Request {
+                    what: "places",
+                    found: format!("{}, which has no tiles to cut chips from", self.sensor.id),
+                    expected: "an area, or a store whose cells are taken",
+                });
+            }
             check_places(places)?;
             if self.area.is_some() {
                 let found = "both".into();
@@ -201,6 +225,15 @@ impl CollectRequest {
             });
         }
         Ok(())
+    }
+}
+
+/// A sensor that is a table.
+pub(crate) fn no_images(sensor: &Sensor) -> CollectError {
+    CollectError::Request {
+        what: "sensor",
+        found: format!("{}, a table", sensor.id),
+        expected: "one that gives images",
     }
 }
 

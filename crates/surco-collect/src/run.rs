@@ -1,6 +1,6 @@
 //! All shards of a plan, or every n-th: fetched, written, counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::ScopedJoinHandle;
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use surco_core::{OffsetVerdict, Progress};
 use surco_store::{
-    Destination, Hole, SHARD_DATES, SceneRecord, SceneSlot, ShardBuffer, ShardPixels, Store,
-    Written,
+    CollectionText, Destination, Hole, SHARD_DATES, SceneRecord, SceneSlot, ShardBuffer,
+    ShardPixels, Store, Written,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -18,7 +18,7 @@ use crate::fetch::Hub;
 use crate::fetching::{Date, Fetching};
 use crate::prepare::prepare;
 use crate::shard::{Work, inputs_hash, lay};
-use crate::{CollectError, Plan};
+use crate::{CollectError, Plan, warped};
 
 /// How long to insist on a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +161,7 @@ pub fn run(
 
     let mut tally = Tally::default();
     let mut todo = Vec::new();
+    let cells: BTreeSet<usize> = selected.iter().map(|work| work.cell).collect();
     for work in selected {
         let work = undone(plan, &store, options, work, &mut tally)?;
         if work.dates.is_empty() {
@@ -174,12 +175,26 @@ pub fn run(
     let done = write_all(&fetching, &store, &todo, &mut tally);
     // Tasks that still wait for the network are dropped with the runtime.
     done?;
+    describe(plan, &store, &cells)?;
     progress.report("collect", total, total, "");
     let mut summary = tally.finish();
     summary.blocks = fetching.blocks.load(Ordering::Relaxed);
     summary.bytes_fetched = hub.carried();
     summary.seconds = started.elapsed().as_secs_f64();
     Ok(summary)
+}
+
+/// Describes the finished cells as STAC items, and the store as their collection.
+fn describe(plan: &Plan, store: &Store, cells: &BTreeSet<usize>) -> Result<(), CollectError> {
+    for &cell in cells {
+        store.write_item(&plan.cells[cell].id, &plan.outline(cell)?)?;
+    }
+    store.write_collection(&CollectionText {
+        id: "surco".into(),
+        description: "Cubes of satellite images, collected with Surco".into(),
+        license: "other".into(),
+    })?;
+    Ok(())
 }
 
 /// Fetches and writes shard after shard.
@@ -194,7 +209,11 @@ fn write_all(
     let total = todo.len() as u64;
     let mut buffer = ShardBuffer::default();
     std::thread::scope(|scope| {
-        let prepared = |work| scope.spawn(move || prepare(fetching, work));
+        // What is warped has its quality with its bands.
+        let warped = fetching.plan.sensor.is_warped();
+        let prepared = |work| {
+            scope.spawn(move || if warped { Ok(None) } else { prepare(fetching, work).map(Some) })
+        };
         let mut next = todo.first().map(prepared);
         let mut syncing: Option<Syncing<'_>> = None;
         let mut run = || {
@@ -204,7 +223,10 @@ fn write_all(
                 let Some(ready) = next.take() else { break };
                 let ready = joined(ready)?;
                 next = todo.get(number + 1).map(prepared);
-                let records = lay(fetching, work, &ready, &mut buffer)?;
+                let records = match &ready {
+                    Some(ready) => lay(fetching, work, ready, &mut buffer)?,
+                    None => warped::lay(fetching, work, &mut buffer)?,
+                };
                 drop(ready);
                 work.dates.iter().for_each(|date| fetching.finish(date.scene, work.cell));
                 let slots: Vec<usize> = work.dates.iter().map(|d| d.slot).collect();
@@ -273,11 +295,12 @@ fn select(
         }
         let shards = axes.iter().map(|a| a.len().div_ceil(SHARD_DATES)).max().unwrap_or(0);
         let mut ours = vec![false; cells.len()];
+        let planned: Vec<_> = cells.iter().map(|&cell| (cell, plan.scenes_by_key(cell))).collect();
         for shard in 0..shards {
-            let dealt: Vec<(usize, Work)> = cells
+            let dealt: Vec<(usize, Work)> = planned
                 .iter()
                 .zip(&axes)
-                .map(|(&cell, axis)| work_of(plan, cell, shard, axis))
+                .map(|((cell, planned), axis)| work_of(*cell, planned, shard, axis))
                 .enumerate()
                 .filter(|(_, work)| !work.dates.is_empty())
                 .collect();
@@ -299,9 +322,8 @@ fn select(
     Ok(works)
 }
 
-fn work_of(plan: &Plan, cell: usize, shard: usize, axis: &[SceneSlot]) -> Work {
+fn work_of(cell: usize, planned: &HashMap<&str, usize>, shard: usize, axis: &[SceneSlot]) -> Work {
     let slots = axis.iter().skip(shard * SHARD_DATES).take(SHARD_DATES).enumerate();
-    let planned = plan.scenes_by_key(cell);
     let dates =
         slots.filter_map(|(slot, s)| planned.get(&*s.key).map(|&scene| Date { slot, scene }));
     Work { cell, shard, dates: dates.collect() }
@@ -342,9 +364,11 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, cell: &str, record: SceneRecord) {
-        let verdict = record.offset.and_then(|offset| offset.verdict);
         let verdicts = self.scenes.entry(record.id.clone()).or_default();
-        if !verdicts.contains(&verdict) {
+        // A sensor without an offset rule is judged by nobody.
+        if let Some(verdict) = record.offset.map(|offset| offset.verdict)
+            && !verdicts.contains(&verdict)
+        {
             verdicts.push(verdict);
         }
         if !self.cells.contains(cell) {
@@ -363,7 +387,8 @@ impl Tally {
             match verdicts[..] {
                 [Some(OffsetVerdict::Subtracted)] => count.subtracted += 1,
                 [Some(OffsetVerdict::Absent)] => count.absent += 1,
-                [None] | [] => count.undecided += 1,
+                [None] => count.undecided += 1,
+                [] => {}
                 [_, _, ..] => count.differing += 1,
             }
         }

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use surco_core::{Georef, S2_BANDS};
+use surco_core::{Georef, OffsetRule, Raster, Sensor};
+use surco_raster::warp::PixelGrid;
 
 use crate::CollectError;
 use crate::geometry::{Point, rectangle};
 use crate::href::{Base, Href};
 use crate::pool::{Fingerprint, Pool};
+use crate::request::no_images;
 use crate::stac::{Asset, Item, Properties};
 
 /// One scene, with what collecting needs of its item.
@@ -66,10 +68,20 @@ impl std::fmt::Display for Grid {
 #[derive(Clone, Debug)]
 pub(crate) struct SceneAsset {
     pub(crate) kind: Arc<AssetKind>,
+    /// Its own grid, if it is brought onto cells of another.
+    pub(crate) own: Option<Arc<Own>>,
     pub(crate) href: Href,
     pub(crate) bytes: Option<u64>,
     /// Of the checksum that the catalog states.
     pub(crate) checksum: Option<Fingerprint>,
+}
+
+/// A grid that is no grid of cells.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Own {
+    pub(crate) grid: PixelGrid,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
 }
 
 /// What the same file of all scenes of a collection has in common.
@@ -95,13 +107,17 @@ impl Deref for SceneAsset {
 pub(crate) enum Layer {
     /// A band, by its place on the band axis.
     Band(usize),
-    /// The scene classification.
+    /// The scene classification, or what another sensor has in its place.
     Scl,
 }
 
+/// Layers by the key of their asset, each with its band in the file.
+type ByAsset<'a> = BTreeMap<&'a str, Vec<(Layer, usize)>>;
+
 /// How items become scenes.
 pub(crate) struct Reading<'a> {
-    /// Places of the bands in [`S2_BANDS`].
+    pub(crate) sensor: &'a Sensor,
+    /// Places of the bands in the sensor's description.
     pub(crate) bands: &'a [usize],
     pub(crate) base: &'a Base,
     pub(crate) catalog: &'a str,
@@ -116,28 +132,38 @@ impl<'a> Reading<'a> {
     /// Of items that are no matter of preference.
     #[cfg(test)]
     pub(crate) fn plain(bands: &'a [usize], base: &'a Base, pool: &'a Pool) -> Self {
-        Self { bands, base, catalog: "local", rank: 0, collections: &[], pool }
+        static SENSOR: std::sync::LazyLock<Sensor> = std::sync::LazyLock::new(Sensor::default);
+        Self { sensor: &SENSOR, bands, base, catalog: "local", rank: 0, collections: &[], pool }
     }
 
     pub(crate) fn scene(&self, item: Item) -> Result<Scene, CollectError> {
         let p = &item.properties;
+        let raster = self.raster()?;
         let datetime = p.datetime.clone().or_else(|| p.start_datetime.clone());
-        let datetime = datetime.ok_or_else(|| {
+        // What shows no moment needs no time, and axes need some.
+        let timeless = raster.is_static().then(|| "1970-01-01T00:00:00Z".to_string());
+        let datetime = datetime.or(timeless).ok_or_else(|| {
             fault(&item.id, "datetime", "absent", "correct the item or leave it out")
         })?;
         let time: Timestamp = datetime.parse().map_err(|_| {
             fault(&item.id, "datetime", format!("`{datetime}` is no time"), "give it as RFC 3339")
         })?;
-        let tile = tile_of(&item.id, p).ok_or_else(|| {
-            fault(&item.id, "grid:code", "names no MGRS tile", "add `grid:code`: `MGRS-19HBA`")
-        })?;
-        let (grid, assets, declared_offset) = self.assets(&item)?;
+        let (tile, (grid, assets, declared_offset)) = if raster.is_warped() {
+            let (grid, assets) = self.own_assets(&item, raster)?;
+            (String::new(), (grid, assets, None))
+        } else {
+            let tile = tile_of(&item.id, p).ok_or_else(|| {
+                fault(&item.id, "grid:code", "names no MGRS tile", "add `grid:code`: `MGRS-19HBA`")
+            })?;
+            (tile, self.assets(&item, raster)?)
+        };
         let place = |c: &str| self.collections.iter().position(|&preferred| preferred == c);
         let place = item.collection.as_deref().and_then(place).unwrap_or(self.collections.len());
         let datatake = p.datatake_id.as_deref().map(without_baseline);
         let strip = p.datastrip_id.as_deref().and_then(sensing_of_strip);
         let platform = p.platform.clone();
         let key = match (&datatake, strip) {
+            _ if raster.is_static() => item.id.clone(),
             (Some(take), Some(strip)) => format!("{take}/{strip}"),
             _ => format!("{}/{}", platform.as_deref().unwrap_or("?"), time.as_second()),
         };
@@ -174,16 +200,20 @@ impl<'a> Reading<'a> {
         })
     }
 
-    fn assets(&self, item: &Item) -> Result<(Grid, Vec<SceneAsset>, Option<f64>), CollectError> {
-        let mut wanted: Vec<(Layer, &str, &str)> = Vec::new();
-        for (axis, &index) in self.bands.iter().enumerate() {
-            wanted.push((Layer::Band(axis), S2_BANDS[index].asset_key, S2_BANDS[index].name));
-        }
-        wanted.push((Layer::Scl, "scl", "SCL"));
-        let mut layers: BTreeMap<&str, Vec<(Layer, usize)>> = BTreeMap::new();
-        let mut declared = None;
-        for (layer, key, name) in wanted {
-            let (key, band) = find_asset(&item.assets, key, name).ok_or_else(|| {
+    fn raster(&self) -> Result<&Raster, CollectError> {
+        self.sensor.raster().ok_or_else(|| no_images(self.sensor))
+    }
+
+    /// The assets to read by their keys, each with its layers and their bands in the file.
+    fn wanted<'i>(&self, item: &'i Item, raster: &Raster) -> Result<ByAsset<'i>, CollectError> {
+        let bands = self.bands.iter().enumerate().map(|(axis, &index)| {
+            let band = &raster.bands[index];
+            (Layer::Band(axis), &band.assets, &band.name)
+        });
+        let quality = raster.quality.iter().map(|q| (Layer::Scl, &q.assets, &q.name));
+        let mut layers = ByAsset::new();
+        for (layer, keys, name) in bands.chain(quality) {
+            let (key, band) = find_asset(&item.assets, keys, name).ok_or_else(|| {
                 fault(
                     &item.id,
                     format!("asset for {name}"),
@@ -192,13 +222,67 @@ impl<'a> Reading<'a> {
                 )
             })?;
             layers.entry(key).or_default().push((layer, band));
-            if layer != Layer::Scl && declared.is_none() {
-                declared = item.assets[key].declared_offset(band);
-            }
         }
+        Ok(layers)
+    }
+
+    /// Assets on grids of their own.
+    fn own_assets(
+        &self,
+        item: &Item,
+        raster: &Raster,
+    ) -> Result<(Grid, Vec<SceneAsset>), CollectError> {
+        let mut assets: Vec<SceneAsset> = Vec::new();
+        for (key, layers) in self.wanted(item, raster)? {
+            let own = own_grid(item, key)?;
+            let mut known = assets.iter().filter_map(|a| a.own.as_ref());
+            let own = known.find(|known| ***known == own).cloned().unwrap_or_else(|| own.into());
+            assets.push(SceneAsset { own: Some(own), ..self.asset(item, key, 1, layers)? });
+        }
+        let first = assets.iter().find_map(|a| a.own.as_ref());
+        let own = first.ok_or_else(|| fault(&item.id, "assets", "none", "correct the item"))?;
+        let PixelGrid { epsg, x0, y0, dx, .. } = own.grid;
+        let georef = Georef { epsg, x0_m: x0, y0_m: y0, px_m: dx };
+        Ok((Grid { georef, rows: own.rows, cols: own.cols }, assets))
+    }
+
+    fn asset(
+        &self,
+        item: &Item,
+        key: &str,
+        factor: usize,
+        layers: Vec<(Layer, usize)>,
+    ) -> Result<SceneAsset, CollectError> {
+        let asset = &item.assets[key];
+        let href = self.base.resolve(&item.links, &asset.href, self.pool).map_err(|reason| {
+            let remedy = "give it as a path, relative or absolute, or as an http(s) URL";
+            fault(&item.id, format!("asset {key}"), reason, remedy)
+        })?;
+        Ok(SceneAsset {
+            kind: self.pool.kind(AssetKind { key: key.into(), factor, layers }),
+            own: None,
+            href,
+            bytes: asset.file_size,
+            checksum: asset.file_checksum.as_deref().map(Fingerprint::of),
+        })
+    }
+
+    fn assets(
+        &self,
+        item: &Item,
+        raster: &Raster,
+    ) -> Result<(Grid, Vec<SceneAsset>, Option<f64>), CollectError> {
+        let layers = self.wanted(item, raster)?;
+        let judged = raster.offset_rule == OffsetRule::Sentinel2Baseline;
+        let declared = |axis: usize| {
+            let mut all = layers.iter().flat_map(|(key, l)| l.iter().map(move |l| (*key, l)));
+            let (key, &(_, band)) = all.find(|(_, l)| l.0 == Layer::Band(axis))?;
+            item.assets[key].declared_offset(band)
+        };
+        let declared = (0..self.bands.len()).filter(|_| judged).find_map(declared);
         let mut grids = Vec::new();
         for (&key, layers) in &layers {
-            grids.push((key, asset_grid(item, key)?, layers.clone()));
+            grids.push((key, asset_grid(item, key, raster.pixel_m)?, layers.clone()));
         }
         let ten_m = grids
             .iter()
@@ -206,13 +290,12 @@ impl<'a> Reading<'a> {
             .min_by(|a, b| a.georef.px_m.total_cmp(&b.georef.px_m));
         let mut grid =
             *ten_m.ok_or_else(|| fault(&item.id, "assets", "none", "correct the item"))?;
-        if grid.georef.px_m == 20.0 {
-            grid.georef.px_m = 10.0;
+        if grid.georef.px_m == 2.0 * raster.pixel_m {
+            grid.georef.px_m = raster.pixel_m;
             (grid.rows, grid.cols) = (grid.rows * 2, grid.cols * 2);
         }
         let mut assets = Vec::new();
         for (key, own, layers) in grids {
-            let asset = &item.assets[key];
             let factor = if own.georef.px_m == grid.georef.px_m { 1 } else { 2 };
             let scaled = Grid {
                 georef: Georef { px_m: own.georef.px_m / factor as f64, ..own.georef },
@@ -227,18 +310,7 @@ impl<'a> Reading<'a> {
                     "only 10 m pixels and exactly twice that are read",
                 ));
             }
-            let href =
-                self.base.resolve(&item.links, &asset.href, self.pool).map_err(|reason| {
-                    let remedy = "give it as a path, relative or absolute, or as an http(s) URL";
-                    fault(&item.id, format!("asset {key}"), reason, remedy)
-                })?;
-            let kind = AssetKind { key: key.into(), factor, layers };
-            assets.push(SceneAsset {
-                kind: self.pool.kind(kind),
-                href,
-                bytes: asset.file_size,
-                checksum: asset.file_checksum.as_deref().map(Fingerprint::of),
-            });
+            assets.push(self.asset(item, key, factor, layers)?);
         }
         Ok((grid, assets, declared))
     }
@@ -256,13 +328,13 @@ pub(crate) fn fault(
 /// The asset that holds a band, and the band's place in it.
 fn find_asset<'a>(
     assets: &'a BTreeMap<String, Asset>,
-    key: &str,
+    keys: &[String],
     name: &str,
 ) -> Option<(&'a str, usize)> {
     let place = |asset: &Asset| {
         asset.band_names().position(|b| b.is_some_and(|b| b.eq_ignore_ascii_case(name)))
     };
-    for candidate in [key, name] {
+    for candidate in keys.iter().map(String::as_str).chain([name]) {
         if let Some((key, asset)) = assets.get_key_value(candidate)
             && !is_jpeg2000(asset)
         {
@@ -285,7 +357,19 @@ fn is_jpeg2000(asset: &Asset) -> bool {
     asset.media_type.as_deref() == Some("image/jp2")
 }
 
-fn asset_grid(item: &Item, key: &str) -> Result<Grid, CollectError> {
+fn asset_grid(item: &Item, key: &str, pixel_m: f64) -> Result<Grid, CollectError> {
+    let Own { grid, rows, cols } = own_grid(item, key)?;
+    let PixelGrid { epsg, x0, y0, dx, dy } = grid;
+    if dx != dy || ![pixel_m, 2.0 * pixel_m].contains(&dx) {
+        let reason = format!("its pixels are {dx} × {dy} m");
+        let remedy = "only the sensor's own pixels and exactly twice that are read";
+        return Err(fault(&item.id, format!("asset {key}"), reason, remedy));
+    }
+    Ok(Grid { georef: Georef { epsg, x0_m: x0, y0_m: y0, px_m: dx }, rows, cols })
+}
+
+/// The grid that an item states for an asset.
+fn own_grid(item: &Item, key: &str) -> Result<Own, CollectError> {
     let own = &item.assets[key].projection;
     let common = &item.properties.projection;
     let part = || format!("asset {key}");
@@ -298,16 +382,15 @@ fn asset_grid(item: &Item, key: &str) -> Result<Grid, CollectError> {
     let (Some(&[rows, cols]), Some(&[px, b, x0, d, py, y0, ..])) = (shape, transform) else {
         return Err(fault(&item.id, part(), "has no proj:shape and proj:transform", remedy));
     };
-    let square = b == 0.0 && d == 0.0 && py == -px;
-    if !square || ![10.0, 20.0].contains(&px) {
-        let reason = format!("its pixels are {px} × {py} m");
-        let remedy = "only north-up pixels of 10 or 20 m are read";
-        return Err(fault(&item.id, part(), reason, remedy));
+    let sane = |v: f64| v.is_finite() && v > 0.0;
+    if b != 0.0 || d != 0.0 || !sane(px) || !sane(-py) || !x0.is_finite() || !y0.is_finite() {
+        let reason = format!("its pixels are {px} × {py}, turned by {b} and {d}");
+        return Err(fault(&item.id, part(), reason, "only north-up pixels are read"));
     }
     if rows == 0 || cols == 0 || rows.max(cols) > 1 << 20 {
         return Err(fault(&item.id, part(), format!("its shape is {rows} × {cols}"), remedy));
     }
-    Ok(Grid { georef: Georef { epsg, x0_m: x0, y0_m: y0, px_m: px }, rows, cols })
+    Ok(Own { grid: PixelGrid { epsg, x0, y0, dx: px, dy: -py }, rows, cols })
 }
 
 fn tile_of(id: &str, p: &Properties) -> Option<String> {

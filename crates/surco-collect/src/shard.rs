@@ -16,7 +16,7 @@ use crate::piece::Lie;
 use crate::plan::{CellPlan, Plan};
 use crate::prepare::{Ready, ReadyDate, wants_of};
 use crate::scene::{Layer, Scene};
-use crate::witness;
+use crate::{warped, witness};
 
 /// Of the form of what is hashed; raised when pixels of the same inputs change.
 const INPUTS_VERSION: u32 = 2;
@@ -115,7 +115,7 @@ impl Table<'_> {
     ) -> Result<Option<OffsetRecord>, CollectError> {
         let plan = self.fetching.plan;
         let whole = Window { row: 0, col: 0, ..self.cell.window };
-        if !date.mask.any() {
+        if !date.mask.any() || !plan.judges_offsets() {
             return Ok(None);
         }
         let edit = |rule: &dyn Fn(u16) -> u16| {
@@ -171,7 +171,7 @@ fn dense<T: Copy + Default>(plane: &mut Plane<'_, T>, whole: Window) -> Array2<T
     dense
 }
 
-fn record(
+pub(crate) fn record(
     plan: &Plan,
     cell: &CellPlan,
     scene: &Scene,
@@ -195,6 +195,9 @@ fn record(
 /// Hash of everything that decides a scene's pixels in a cell, and of nothing that only says where the
 /// bytes lie: the same scene from another mirror or port is the same scene.
 pub(crate) fn inputs_hash(plan: &Plan, cell: &CellPlan, scene: &Scene) -> String {
+    if plan.sensor.is_warped() {
+        return warped::inputs_hash(plan, cell, scene);
+    }
     let assets: Vec<_> = scene.assets.iter().map(|a| (&a.key, &a.checksum, a.factor)).collect();
     let mut inputs = format!(
         "{INPUTS_VERSION} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {assets:?} {:?} {:?} {:?}",
@@ -210,5 +213,8 @@ pub(crate) fn inputs_hash(plan: &Plan, cell: &CellPlan, scene: &Scene) -> String
         plan.keep_clouds,
     );
     inputs.push_str(&cell.kept.key());
+    if !plan.judges_offsets() {
+        inputs.push_str(&format!("{:?}", plan.sensor.raster()));
+    }
     Sha256::digest(inputs.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

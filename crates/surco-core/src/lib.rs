@@ -22,5 +22,8 @@ pub use scale::{
 };
 pub use scl::Scl;
 pub use season::{Season, SeasonError};
-pub use sensor::{Band, S2_BANDS, band_by_name};
+pub use sensor::{
+    Band, DateRule, GridRule, OffsetRule, Quality, Raster, Resampling, S2_BANDS, Sensor,
+    SensorBand, SensorError, SensorKind, Stored, Table, Transfer, Variable, band_by_name,
+};
 pub use whole::write_whole;

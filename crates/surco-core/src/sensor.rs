@@ -1,4 +1,14 @@
-//! Bands of the sensors we read.
+//! Sensors: the bands of Sentinel-2, which models are made for, and descriptions of any sensor.
+
+mod description;
+mod raster;
+mod table;
+
+pub use description::{Sensor, SensorError, SensorKind};
+pub use raster::{
+    DateRule, GridRule, OffsetRule, Quality, Raster, Resampling, SensorBand, Stored, Transfer,
+};
+pub use table::{Table, Variable};
 
 /// One spectral channel of a sensor.
 #[derive(Clone, Copy, Debug, PartialEq)]

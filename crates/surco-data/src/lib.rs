@@ -12,6 +12,7 @@ pub mod places;
 mod sample;
 mod season_token;
 mod table;
+pub mod weather;
 
 pub use batch::{Batch, BatchSpec, QueryGrid};
 pub use cube::{Cube, CubeError, SeriesWindow, read_cube, read_windows};

@@ -5,6 +5,7 @@
 //! | [`cog`] | reads and writes Cloud Optimized GeoTIFF, from files or from byte ranges fetched elsewhere |
 //! | [`projection`] | turns coordinates of Chile into longitude and latitude and back, and refuses old datums |
 //! | [`vector`] | reads and writes points and polygons as GeoJSON, points as CSV |
+//! | [`warp`] | brings pixels of one grid onto another |
 //! | [`rasterise`] | pixels of polygons, their area, and which points lie in them |
 //!
 //! Absent on purpose: HTTP, async, models, datum shifts.
@@ -14,3 +15,4 @@ pub mod cog;
 pub mod projection;
 pub mod rasterise;
 pub mod vector;
+pub mod warp;

@@ -64,7 +64,8 @@ impl ShardBuffer {
         (self.bands, self.rows, self.cols) = (bands, rows, cols);
     }
 
-    /// A buffer that holds `[date, band, y, x]` values and `[date, y, x]` quality at these slots.
+    /// A buffer that holds `[date, band, y, x]` values and `[date, y, x]` quality at these slots;
+    /// without a quality layer that is empty.
     #[must_use]
     pub fn of(slots: &[usize], values: ArrayView4<'_, u16>, quality: ArrayView3<'_, u8>) -> Self {
         let mut buffer = Self::default();
@@ -75,7 +76,9 @@ impl ShardBuffer {
             for (band, plane) in values.index_axis(Axis(0), date).outer_iter().enumerate() {
                 planes.values(slot, band).put(plane);
             }
-            planes.quality(slot).put(quality.index_axis(Axis(0), date));
+            if !quality.is_empty() {
+                planes.quality(slot).put(quality.index_axis(Axis(0), date));
+            }
         }
         drop(planes);
         buffer
@@ -140,14 +143,12 @@ fn planes_of<'a, T>(
 
 impl<'a> ShardPlanes<'a> {
     /// A band of a date of the shard, by their places.
-    #[must_use]
     pub fn values(&self, slot: usize, band: usize) -> MutexGuard<'_, Plane<'a, u16>> {
         // A poisoned lock only means that another thread fell while it laid pixels: that run ends anyway.
         self.values[slot * self.bands + band].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The quality layer of a date of the shard.
-    #[must_use]
     pub fn quality(&self, slot: usize) -> MutexGuard<'_, Plane<'a, u8>> {
         self.quality[slot].lock().unwrap_or_else(PoisonError::into_inner)
     }

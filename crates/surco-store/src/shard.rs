@@ -29,7 +29,7 @@ pub const SHARD_DATES: usize = 12;
 pub const INNER_PX: usize = 64;
 
 /// Inner chunks encoded before they are written: bounds the memory to some tens of MB.
-const BATCH: usize = 32;
+const BATCH: usize = 16;
 const CRC_BYTES: usize = 4;
 const LEFT_OUT: u64 = u64::MAX;
 

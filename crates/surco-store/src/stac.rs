@@ -68,6 +68,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Metadata`] if an item is damaged.
     pub fn write_collection(&self, text: &CollectionText) -> Result<usize, StoreError> {
+        // On a disk, whoever comes last has seen the items of all who were here before.
+        let _guard = self.place.guard(crate::store::ROOT)?;
         let read = |cell: CellId| {
             let found = read_json(&self.place, &item_key(&cell));
             found.map(|found| found.map(|(item, _)| (cell, item)))

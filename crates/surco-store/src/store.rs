@@ -277,7 +277,7 @@ pub(crate) struct Group {
     stamp: Stamp,
 }
 
-const ROOT: &str = "zarr.json";
+pub(crate) const ROOT: &str = "zarr.json";
 
 fn group_key(cell: &CellId) -> String {
     format!("{cell}/zarr.json")

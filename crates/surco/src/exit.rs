@@ -44,6 +44,7 @@ pub(crate) fn fault_of(error: &anyhow::Error) -> Fault {
             surco_data::LabelError,
             surco_data::TableError,
             surco_data::places::PlacesError,
+            surco_data::weather::WeatherError,
             surco_learn::LearnError,
             surco_net::WeightsError,
             surco_map::TaskError,

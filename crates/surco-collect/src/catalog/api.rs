@@ -116,8 +116,11 @@ fn next_link(page: &Value) -> Option<Link> {
     serde_json::from_value(next.clone()).ok()
 }
 
-/// Spans of dates that together hold the seasons.
+/// Spans of dates that together hold the seasons; none if dates mean nothing.
 fn spans(request: &CollectRequest) -> Vec<String> {
+    if request.sensor.is_static() {
+        return Vec::new();
+    }
     let mut seasons: Vec<(Date, Date)> = request.seasons.iter().map(|s| (s.from, s.to)).collect();
     seasons.sort_unstable();
     let mut spans: Vec<(Date, Date)> = Vec::new();
@@ -223,7 +226,7 @@ async fn collections(root: &Url, sink: &Sink<'_>, hub: &Hub) -> Result<Vec<Strin
         _ => Err(CollectError::Request {
             what: "collection not named",
             found: ids.join(", "),
-            expected: "one of these, or a catalog with sentinel-2-c1-l2a or sentinel-2-l2a",
+            expected: "one of these, or a catalog with a collection of the sensor",
         }),
     }
 }
@@ -279,4 +282,20 @@ fn as_query(url: &Url, query: &Map<String, Value>) -> Url {
         url.query_pairs_mut().append_pair(key, &text);
     }
     url
+}
+
+#[cfg(test)]
+mod tests {
+    use surco_core::{Season, Sensor};
+
+    use super::*;
+
+    #[test]
+    fn what_has_no_dates_is_searched_whatever_the_season() {
+        let seasons = vec![Season::agricultural(2023).unwrap()];
+        let mut request = CollectRequest { seasons, ..CollectRequest::all_of("") };
+        assert_eq!(spans(&request), ["2023-05-01T00:00:00Z/2024-05-01T00:00:00Z"]);
+        request.sensor = Sensor::builtin("cop-dem-glo-30").unwrap();
+        assert_eq!(spans(&request), [""; 0]);
+    }
 }

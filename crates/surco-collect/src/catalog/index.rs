@@ -104,8 +104,8 @@ impl Index {
             return Err(unreadable(&path, "its footer is broken; fetch the file again"));
         }
         let schema = reader.metadata().file_metadata().schema();
-        let (items, links) =
-            columns::needed(schema, sink.bands).map_err(|reason| unreadable(&path, reason))?;
+        let (items, links) = columns::needed(schema, &sink.wanted.request.sensor, sink.bands)
+            .map_err(|reason| unreadable(&path, reason))?;
         Ok(Self { reader, base: Base::of(place), path, items, links })
     }
 

@@ -135,7 +135,7 @@ pub(super) fn of_tile(
         };
         let scenes =
             lists.entry(here).or_insert_with_key(|here| Arc::from(here.as_slice())).clone();
-        found.cells.push(CellPlan { id, window, scenes, windows, owned, kept, tile });
+        found.cells.push(CellPlan { id, window, onto: None, scenes, windows, owned, kept, tile });
     }
     Ok(found)
 }

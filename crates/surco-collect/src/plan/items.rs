@@ -26,6 +26,7 @@ pub fn plan_items(
     let base = Base::of(&Place::File("items.json".into()));
     let pool = Pool::default();
     let reading = Reading {
+        sensor: &request.sensor,
         bands: &bands,
         base: &base,
         catalog: "local",

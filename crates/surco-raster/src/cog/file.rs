@@ -108,6 +108,7 @@ impl CogFile {
             Stop::More(end) => CogError::Truncated { what: "the header", end, len },
         })?;
         header.check_len(len)?;
+        header.check_square()?;
         Ok(Self { path: path.into(), file, header })
     }
 

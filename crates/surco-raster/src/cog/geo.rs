@@ -1,10 +1,11 @@
-//! Between GeoTIFF's keys and [`Georef`].
+//! Between GeoTIFF's keys and grids.
 
 use surco_core::Georef;
 
 use super::error::CogError;
 use super::ifd::{Ifd, Source, Stop, tag};
 use crate::projection::systems::{System, system};
+use crate::warp::PixelGrid;
 
 /// Keys of the geo key directory.
 ///
@@ -33,19 +34,26 @@ fn refused(what: &'static str, found: impl ToString, expected: &'static str) -> 
 pub(crate) fn read_georef<S: Source + ?Sized>(
     ifd: &Ifd,
     source: &S,
-) -> Result<Option<Georef>, Stop> {
+) -> Result<Option<PixelGrid>, Stop> {
     let Some((x0, y0, (px_x, px_y))) = read_corner(ifd, source)? else { return Ok(None) };
     let Some((epsg, is_point)) = read_crs(ifd, source)? else { return Ok(None) };
-    let sane = px_x.is_finite() && px_x > 0.0 && (px_x - px_y).abs() <= SQUARE * px_x;
-    if !sane {
-        return Err(refused("pixel size", format!("{px_x} x {px_y}"), "square and north-up"));
+    let sane = |px: f64| px.is_finite() && px > 0.0;
+    if !(sane(px_x) && sane(px_y)) {
+        return Err(refused("pixel size", format!("{px_x} x {px_y}"), "north-up"));
     }
-    let half = if is_point { px_x / 2.0 } else { 0.0 };
-    let (x0_m, y0_m) = (x0 - half, y0 + half);
-    if !(x0_m.is_finite() && y0_m.is_finite()) {
-        return Err(refused("corner", format!("{x0_m}, {y0_m}"), "finite numbers"));
+    let half = if is_point { 0.5 } else { 0.0 };
+    let (x0, y0) = (x0 - half * px_x, y0 + half * px_y);
+    if !(x0.is_finite() && y0.is_finite()) {
+        return Err(refused("corner", format!("{x0}, {y0}"), "finite numbers"));
     }
-    Ok(Some(Georef { epsg, x0_m, y0_m, px_m: px_x }))
+    Ok(Some(PixelGrid { epsg, x0, y0, dx: px_x, dy: px_y }))
+}
+
+/// The same grid, if its pixels are square.
+pub(crate) fn square(grid: &PixelGrid) -> Option<Georef> {
+    let PixelGrid { epsg, x0, y0, dx, dy } = *grid;
+    let same = (dx - dy).abs() <= SQUARE * dx;
+    same.then_some(Georef { epsg, x0_m: x0, y0_m: y0, px_m: dx })
 }
 
 /// Upper left corner and pixel size.

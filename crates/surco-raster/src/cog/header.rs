@@ -5,9 +5,10 @@ use std::ops::Range;
 use surco_core::{Georef, Window};
 
 use super::error::{CogError, damaged};
-use super::geo::read_georef;
+use super::geo::{read_georef, square};
 use super::ifd::{Ifd, MAX_TEXT_BYTES, Source, Stop, read_start, tag};
 use super::sample::SampleKind;
+use crate::warp::PixelGrid;
 
 /// Bytes from the beginning of a file in which [`Header::parse`] expects the whole header.
 pub const MAX_HEADER_BYTES: u64 = 64 << 20;
@@ -92,8 +93,10 @@ pub struct Header {
     pub blocks: Vec<BlockRef>,
     /// Whether the last row of blocks is stored cut (strips) rather than padded (tiles).
     pub strips: bool,
-    /// The grid, if the file states one.
+    /// The grid, if the file states one and its pixels are square.
     pub georef: Option<Georef>,
+    /// The grid, if the file states one, whatever its pixels; overviews state none.
+    pub grid: Option<PixelGrid>,
     /// The value that stands for "no data", as the file states it.
     pub nodata: Option<f64>,
     /// How blocks are compressed.
@@ -150,6 +153,21 @@ impl Header {
             return Err(CogError::Truncated { what: "a block", end, len: file_len });
         }
         self.overviews.iter().try_for_each(|o| o.check_len(file_len))
+    }
+
+    /// Checks that pixels are square, if the file states a grid.
+    ///
+    /// # Errors
+    /// [`CogError::Georef`] if they are not.
+    pub fn check_square(&self) -> Result<(), CogError> {
+        match (&self.grid, &self.georef) {
+            (Some(grid), None) => Err(CogError::Georef {
+                what: "pixel size",
+                found: format!("{} x {}", grid.dx, grid.dy),
+                expected: "square and north-up",
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The whole image as a window.
@@ -214,7 +232,8 @@ impl Header {
         let (width, first) = read_start(source)?;
         let (ifd, mut next) = Ifd::read(source, width, first)?;
         let mut main = Self::read_image(source, &ifd)?;
-        main.georef = read_georef(&ifd, source)?;
+        main.grid = read_georef(&ifd, source)?;
+        main.georef = main.grid.as_ref().and_then(square);
         main.gdal_metadata = ifd.text(source, tag::GDAL_METADATA, MAX_TEXT_BYTES)?;
         let mut listed = main.blocks.len() as u64;
         let mut seen = vec![first];
@@ -290,6 +309,7 @@ impl Header {
             blocks: Vec::new(),
             strips,
             georef: None,
+            grid: None,
             nodata: read_nodata(source, ifd)?,
             compression,
             predictor,

@@ -78,14 +78,17 @@ fn numbers_of_two_sensors_are_not_mixed() {
 }
 
 #[test]
-fn classes_for_a_cell_without_them_are_refused() {
+fn classes_for_a_cell_without_them_are_not_kept() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::create_or_open(dir.path()).unwrap();
     let mut radar = radar(1);
     store.plan_cell(&id(), &radar.spec).unwrap();
     radar.scl = Array3::from_elem((1, 70, 90), 4);
-    let error = radar.write(&store, 0, &[0]).unwrap_err();
-    assert!(matches!(error, StoreError::Shape { what: "scl", .. }), "{error}");
+    radar.write(&store, 0, &[0]).unwrap();
+    let window = Window { row: 0, col: 0, rows: 70, cols: 90 };
+    let read = store.cell(&id()).unwrap().read(&[0], window).unwrap();
+    assert!(read.scl.iter().all(|&class| class == 0));
+    assert!(!dir.path().join(id().to_string()).join("scl").exists());
 }
 
 #[test]

@@ -9,8 +9,12 @@ use anyhow::Context;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use surco_collect::report::{RunRecord, read_runs};
-use surco_collect::{Area, CollectRequest, Places, PlanFigures, RunOptions, plan, run as run_plan};
-use surco_core::Season;
+use surco_collect::{
+    Area, CollectRequest, Onto, Places, PlanFigures, RunOptions, plan, run as run_plan,
+};
+use surco_core::{Season, Sensor};
+use surco_data::weather::{self, WeatherRequest};
+use surco_raster::vector::Polygon;
 use surco_store::Store;
 
 use crate::exit::{BadInput, Usage};
@@ -19,7 +23,7 @@ use crate::screen::Screen;
 /// Bytes a second that a plan assumes before anything was measured: a common line to a bucket.
 const ASSUMED_RATE: f64 = 25e6;
 
-/// Plans, fetches, checks and writes Sentinel-2 scenes into a store
+/// Plans, fetches, checks and writes scenes of Sentinel-2 or another sensor into a store
 ///
 /// Without a verb: plan, run, report. What is done is skipped, so a stopped run goes on with the same
 /// command. Finished with holes, it lists them and exits with 5.
@@ -37,9 +41,17 @@ pub(crate) struct Args {
     /// Collection of the API
     #[arg(long, value_name = "ID")]
     collection: Vec<String>,
+    /// What to collect: sentinel-2-l2a, sentinel-1-rtc, landsat-c2-l2, cop-dem-glo-30, agera5, or a
+    /// description of your own (TOML)
+    #[arg(long, value_name = "ID|FILE", default_value = "sentinel-2-l2a")]
+    sensor: String,
+    /// Bring scenes onto the cells of this store, so that cubes of several sensors meet; for sensors
+    /// with a grid of their own
+    #[arg(long, value_name = "STORE")]
+    like: Option<PathBuf>,
     /// Area in degrees
-    #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true, value_delimiter = ',')]
-    bbox: Option<Vec<f64>>,
+    #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true, value_parser = box_of)]
+    bbox: Option<[f64; 4]>,
     /// Area as polygons: GeoJSON or GeoParquet
     #[arg(long, value_name = "FILE", conflicts_with = "bbox")]
     aoi: Option<PathBuf>,
@@ -123,12 +135,21 @@ fn seasons(args: &Args) -> anyhow::Result<Vec<Season>> {
     Ok(years.collect::<Result<_, _>>()?)
 }
 
+/// West, south, east and north, between commas.
+fn box_of(text: &str) -> Result<[f64; 4], String> {
+    let numbers: Vec<f64> = text
+        .split(',')
+        .map(|part| part.trim().parse().map_err(|_| format!("`{part}` is no number")))
+        .collect::<Result<_, _>>()?;
+    let count = numbers.len();
+    numbers
+        .try_into()
+        .map_err(|_| format!("{count} numbers, expected W,S,E,N: -71.3,-34.4,-71.2,-34.3"))
+}
+
 fn area(args: &Args) -> anyhow::Result<Option<Area>> {
-    match (args.bbox.as_deref(), &args.aoi) {
-        (Some(&[w, s, e, n]), _) => Ok(Some(Area::Bbox([w, s, e, n]))),
-        (Some(other), _) => {
-            Err(Usage(format!("--bbox has {} numbers: expected W,S,E,N", other.len())).into())
-        }
+    match (args.bbox, &args.aoi) {
+        (Some(bbox), _) => Ok(Some(Area::Bbox(bbox))),
         (None, Some(path)) => Ok(Some(Area::read(path)?)),
         (None, None) => Ok(None),
     }
@@ -140,7 +161,15 @@ fn request(args: &Args) -> anyhow::Result<CollectRequest> {
         return Err(Usage(text.into()).into());
     }
     let places = args.places.as_ref().map(|path| Places::read(path, args.chip)).transpose()?;
+    let sensor = sensor(&args.sensor)?;
+    let like = args.like.as_ref().map(|path| Onto::of_store(&Store::open(path)?)).transpose()?;
+    if like.is_some() && !sensor.is_warped() {
+        let text = format!("--like: {} lies on tiles of its own and has its own cells", sensor.id);
+        return Err(Usage(text).into());
+    }
     Ok(CollectRequest {
+        sensor,
+        onto: like,
         catalogs: args.catalog.clone(),
         collections: args.collection.clone(),
         area: area(args)?,
@@ -156,6 +185,9 @@ fn request(args: &Args) -> anyhow::Result<CollectRequest> {
 
 fn collect(args: &Args, screen: &Screen, only_plan: bool) -> anyhow::Result<u64> {
     let request = request(args)?;
+    if request.sensor.table().is_some() {
+        return weather(args, request, screen);
+    }
     let plan = plan(&request, screen).context("cannot plan the collection")?;
     let figures = in_words(&plan.figures, &args.store);
     plan.unreadable.iter().for_each(|fault| screen.say(&format!("left out: {fault}")));
@@ -209,6 +241,43 @@ fn collect(args: &Args, screen: &Screen, only_plan: bool) -> anyhow::Result<u64>
     }
     screen.result(&json, &text)?;
     Ok(holes)
+}
+
+/// A sensor that comes with the program, or a description in a file.
+fn sensor(name: &str) -> anyhow::Result<Sensor> {
+    if let Some(sensor) = Sensor::builtin(name) {
+        return Ok(sensor);
+    }
+    let known = Sensor::builtin_ids().join(", ");
+    let text = std::fs::read_to_string(name).map_err(|e| {
+        Usage(format!("--sensor {name} is none of {known}, and no file can be read there: {e}"))
+    })?;
+    Sensor::parse(&text).map_err(|e| Usage(format!("cannot use sensor {name}: {e}")).into())
+}
+
+/// Files of daily weather as a table of series.
+fn weather(args: &Args, request: CollectRequest, screen: &Screen) -> anyhow::Result<u64> {
+    let area = match request.area {
+        Some(Area::Bbox([w, s, e, n])) => {
+            vec![Polygon { rings: vec![vec![[w, s], [e, s], [e, n], [w, n], [w, s]]] }]
+        }
+        Some(Area::Polygons(polygons)) => polygons,
+        None => Vec::new(),
+    };
+    let files = args.catalog.iter().map(PathBuf::from).collect();
+    let asked = WeatherRequest { files, area, seasons: request.seasons };
+    let done =
+        weather::collect(&request.sensor, &asked, &args.store).context("cannot collect weather")?;
+    let text = format!(
+        "{} points, {} rows of {}; {} of {} rows were outside the area or the dates",
+        done.points,
+        done.series_rows,
+        done.variables.join(", "),
+        done.left_out,
+        done.rows
+    );
+    screen.result(&done, &text)?;
+    Ok(0)
 }
 
 /// Bytes a second that earlier runs into a store fetched, if there were any.
@@ -272,4 +341,16 @@ fn verify(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
         return Err(BadInput(text).into());
     }
     Ok(found.holes + found.missing_dates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_is_four_numbers_between_commas() {
+        assert_eq!(box_of("-71.3,-34.4,-71.2, -34.3"), Ok([-71.3, -34.4, -71.2, -34.3]));
+        assert!(box_of("-71.3,-34.4").unwrap_err().starts_with("2 numbers"));
+        assert_eq!(box_of("a,1,2,3").unwrap_err(), "`a` is no number");
+    }
 }

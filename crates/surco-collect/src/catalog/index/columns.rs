@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parquet::basic::{ConvertedType, LogicalType, Type as Physical};
 use parquet::schema::types::{Type, TypePtr};
-use surco_core::S2_BANDS;
+use surco_core::Sensor;
 
 /// Columns that are read whole, if they are there.
 const ITEM: [&str; 25] = [
@@ -50,14 +50,19 @@ const ASSET: [&str; 10] = [
 ];
 
 /// The columns of items, and those of their links if there are any.
-pub(super) fn needed(schema: &Type, bands: &[usize]) -> Result<(Type, Option<Type>), String> {
+pub(super) fn needed(
+    schema: &Type,
+    sensor: &Sensor,
+    bands: &[usize],
+) -> Result<(Type, Option<Type>), String> {
     let has = |name: &str| schema.get_fields().iter().find(|field| field.name() == name);
     for name in ["id", "assets"] {
         if has(name).is_none() {
             return Err(format!("no column `{name}`: this is no index of STAC items"));
         }
     }
-    let assets = has("assets").map(|assets| wanted_assets(assets, bands)).unwrap_or_default();
+    let assets = has("assets").map(|assets| wanted_assets(assets, sensor, bands));
+    let assets = assets.unwrap_or_default();
     let keep_item = |path: &[&str]| match path {
         ["assets"] => true, // As JSON in one column.
         ["assets", key, field @ ..] => {
@@ -79,16 +84,18 @@ pub(super) fn needed(schema: &Type, bands: &[usize]) -> Result<(Type, Option<Typ
 
 /// Keys of the assets that hold the bands; empty if one of them is not named as usual, so that all are
 /// needed to find it.
-fn wanted_assets(assets: &Type, bands: &[usize]) -> Vec<String> {
-    if assets.is_primitive() {
+fn wanted_assets(assets: &Type, sensor: &Sensor, bands: &[usize]) -> Vec<String> {
+    let Some(raster) = sensor.raster().filter(|_| !assets.is_primitive()) else {
         return Vec::new();
-    }
+    };
     let mut keys = Vec::new();
-    let named = bands.iter().map(|&band| [S2_BANDS[band].asset_key, S2_BANDS[band].name]);
-    for names in named.chain([["scl", "SCL"]]) {
+    let bands = bands.iter().map(|&band| (&raster.bands[band].assets, &raster.bands[band].name));
+    let quality = raster.quality.iter().map(|quality| (&quality.assets, &quality.name));
+    for (usual, name) in bands.chain(quality) {
         let before = keys.len();
         let there = assets.get_fields().iter().map(|field| field.name());
-        keys.extend(there.filter(|key| names.contains(key)).map(str::to_string));
+        let is_usual = |key: &&str| *key == name || usual.iter().any(|usual| usual == key);
+        keys.extend(there.filter(is_usual).map(str::to_string));
         if keys.len() == before {
             return Vec::new();
         }

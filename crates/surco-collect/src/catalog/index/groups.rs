@@ -20,7 +20,8 @@ fn in_season(group: &RowGroupMetaData, wanted: &Wanted<'_>) -> bool {
     let Some((first, last)) = times(group, "datetime") else { return true };
     let day = |t: Timestamp| t.to_zoned(jiff::tz::TimeZone::UTC).date();
     let (first, last) = (day(first), day(last));
-    seasons.is_empty() || seasons.iter().any(|s| first < s.to && s.from <= last)
+    let timeless = seasons.is_empty() || wanted.request.sensor.is_static();
+    timeless || seasons.iter().any(|s| first < s.to && s.from <= last)
 }
 
 fn in_area(group: &RowGroupMetaData, wanted: &Wanted<'_>) -> bool {

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use ndarray::{Array3, Array4, s};
 use surco_core::{CellId, Georef, Silent, Window};
 use surco_store::{
-    CellSpec, CollectionText, SHARD_DATES, SceneRecord, SceneSlot, ShardPixels, Store,
+    CellSpec, CollectionText, SHARD_DATES, SceneRecord, SceneSlot, ShardBuffer, ShardPixels, Store,
 };
 
 const DATES: usize = 18;
@@ -69,9 +69,9 @@ fn write(to: &str) -> Result<(), Box<dyn Error>> {
                 (mixed((part[t] * SIDE + y / 32) * SIDE + x / 32) % 12) as u8
             });
             let scenes: Vec<_> = part.iter().map(|&date| record(&axis[date])).collect();
-            let (reflectance, scl) = (pixels.view(), scl.view());
-            let pixels = ShardPixels { slots: &slots, reflectance, scl, scenes: &scenes };
-            store.write_shard(&id(), shard, &pixels)?;
+            let buffer = &mut ShardBuffer::of(&slots, pixels.view(), scl.view());
+            let pixels = ShardPixels { slots: &slots, buffer, scenes: &scenes };
+            store.write_shard(&id(), shard, pixels)?;
         }
     }
     let outline = [[-71.2, -35.2], [-71.2, -35.3], [-71.1, -35.3], [-71.1, -35.2]];
@@ -135,6 +135,7 @@ fn record(slot: &SceneSlot) -> SceneRecord {
         collection: None,
         offset: None,
         holes: Vec::new(),
+        elsewhere: Vec::new(),
     }
 }
 

@@ -322,6 +322,16 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            for (command, args) in [("squeue", ["--long"]), ("sinfo", ["--list-reasons"])] {
+                eprintln!("{}", said(&self.ask(command, &args)));
+            }
+            for log in ["slurmctld.log", "slurmd.log"] {
+                let text = fs::read_to_string(self.folder.join(log)).unwrap_or_default();
+                let lines: Vec<&str> = text.lines().collect();
+                eprintln!("{log}:\n{}", lines[lines.len().saturating_sub(25)..].join("\n"));
+            }
+        }
         // Jobs first: their keepers outlive slurmd.
         self.ask("scancel", &["--full", "--signal=KILL", "--user=root"]);
         for daemon in ["slurmd", "slurmctld", "munged"] {

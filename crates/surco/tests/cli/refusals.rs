@@ -233,7 +233,7 @@ fn a_store_of_another_version_is_neither_read_nor_written() {
     fs::write(&root, text.to_string()).unwrap();
     let before = files(&store);
     let out = scratch.path().join("map.tif");
-    let says = ["store", "has version 9", "reads version 1", "collect into a new folder"];
+    let says = ["store", "has version 9", "reads version 2", "collect into a new folder"];
     refused(&mut map(&valley().model, &valley().task, &store, &out), 3, &says);
     refused(&mut collect(&valley().items(), &store), 3, &says);
     assert!(files(&store) == before && !out.exists());

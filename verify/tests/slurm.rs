@@ -256,7 +256,7 @@ impl Cluster {
             let asked = self.ask("scontrol", &["requeue", &task]);
             asked.status.success().then_some(asked)
         });
-        println!("task {task} requeued: {}", said(&requeued));
+        eprintln!("task {task} requeued: {}", said(&requeued));
         wait_for("the requeued task to die", || {
             (!running(store).iter().any(|one| one.process == victim.process)).then_some(())
         });
@@ -331,12 +331,12 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for (command, args) in [("squeue", ["--long"]), ("sinfo", ["--list-reasons"])] {
-                println!("{}", said(&self.ask(command, &args)));
+                eprintln!("{}", said(&self.ask(command, &args)));
             }
             for log in ["slurmctld.log", "slurmd.log"] {
                 let text = fs::read_to_string(self.folder.join(log)).unwrap_or_default();
                 let lines: Vec<&str> = text.lines().collect();
-                println!("{log}:\n{}", lines[lines.len().saturating_sub(25)..].join("\n"));
+                eprintln!("{log}:\n{}", lines[lines.len().saturating_sub(25)..].join("\n"));
             }
         }
         // Jobs first: their keepers outlive slurmd.

@@ -61,6 +61,10 @@ def manifests(cell):
     return scenes
 
 
+# Classes of the scene classification that show the ground; all others are no data in a store.
+CLEAR = [2, 4, 5, 6, 7, 11]
+
+
 def same_take(item, scenes):
     """Whether the store holds another processing of the same take: its id but for the `_1` of a repeat."""
     take = item["id"].removesuffix("_L2A").split("_")[:3]
@@ -119,12 +123,17 @@ def compare(store, items_path):
             time = np.datetime64(item["properties"]["datetime"].rstrip("Z"), "s")
             if cube.time.values[place].astype("datetime64[s]") != time:
                 report["problems"].append(f"{group}: {item['id']} is at {cube.time.values[place]}")
-            verdict = scene["offset"]["verdict"]
-            verdicts[verdict] = verdicts.get(verdict, 0) + 1
-            found = scene["offset"]["evidence"]
-            evidence[found] = evidence.get(found, 0) + 1
             wanted = layers_of(item)
             got = cube.isel(time=place).load()
+            shape = got.scl.shape
+            clear = np.isin(source(*wanted["SCL"], items_path.parent, transform, shape), CLEAR)
+            # A date that shows no ground is not judged.
+            if bool(clear.any()) == (scene["offset"] is None):
+                report["problems"].append(f"{group}: {item['id']} is judged without clear ground, or not with it")
+            offset = scene["offset"] or {"verdict": "no clear ground", "evidence": "no clear ground"}
+            verdict = offset["verdict"]
+            verdicts[verdict] = verdicts.get(verdict, 0) + 1
+            evidence[offset["evidence"]] = evidence.get(offset["evidence"], 0) + 1
             for name in [*bands, "SCL"]:
                 own = got.scl if name == "SCL" else got.reflectance.sel(band=name)
                 own = own.values
@@ -132,6 +141,8 @@ def compare(store, items_path):
                 if name != "SCL" and verdict == "subtracted":
                     lower = np.maximum(want.astype("int32") - 1000, 1)
                     want = np.where(want == 0, 0, lower).astype("uint16")
+                if name != "SCL":
+                    want = np.where(clear, want, 0)
                 report["pixels"] += own.size
                 report["differing_pixels"] += int((own != want).sum())
             report["dates"] += 1

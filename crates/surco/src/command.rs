@@ -23,7 +23,7 @@ pub(crate) enum Command {
     Doctor(doctor::Args),
     Simulate(simulate::Args),
     Sample(sample::Args),
-    Collect(collect::Args),
+    Collect(Box<collect::Args>),
     Pretrain(pretrain::Args),
     Meta(meta::Args),
     Adapt(adapt::Args),

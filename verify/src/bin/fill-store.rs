@@ -70,8 +70,11 @@ fn write(to: &str) -> Result<(), Box<dyn Error>> {
             });
             let scenes: Vec<_> = part.iter().map(|&date| record(&axis[date])).collect();
             let buffer = &mut ShardBuffer::of(&slots, pixels.view(), scl.view());
-            let pixels = ShardPixels { slots: &slots, buffer, scenes: &scenes };
-            store.write_shard(&id(), shard, pixels)?;
+            store.write_shard(
+                &id(),
+                shard,
+                ShardPixels { slots: &slots, buffer, scenes: &scenes },
+            )?;
         }
     }
     let outline = [[-71.2, -35.2], [-71.2, -35.3], [-71.1, -35.3], [-71.1, -35.2]];

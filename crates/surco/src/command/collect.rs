@@ -179,7 +179,6 @@ fn request(args: &Args) -> anyhow::Result<CollectRequest> {
         bands: args.bands.clone(),
         max_cloud: args.max_cloud,
         keep_clouds: args.keep_clouds,
-        ..CollectRequest::all_of("")
     })
 }
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 use surco_verify::{Tree, surco, tree};
@@ -17,9 +17,8 @@ use surco_verify::{Tree, surco, tree};
 const TASKS: usize = 4;
 /// Longest wait for one thing to happen.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// The controller saves its state within five seconds; killed earlier, it forgets what it started.
-const STATE_IS_SAVED: Duration = Duration::from_secs(6);
-
+/// No task begins for this long once the processors are taken by tasks that are held.
+const SETTLED: Duration = Duration::from_secs(2);
 /// One archive, one plan, and three ways to run it: alone, in two processes at once, and as an array whose
 /// daemons are killed and one task of which is requeued in the middle of its work. One band of the archive
 /// is cut short, so that every way also has to end with the same holes.
@@ -184,23 +183,6 @@ fn signal(name: &str, process: u32) -> bool {
     Command::new("kill").args(["-s", name, &process]).output().is_ok_and(|o| o.status.success())
 }
 
-/// Stops every process that collects into a store in the middle of its work, those that are only starting
-/// too, until no task has begun or ended for as long as the controller takes to save that.
-fn hold_all(store: &Path) -> Vec<Running> {
-    let (mut held, mut since): (Vec<Running>, _) = (Vec::new(), Instant::now());
-    wait_for("tasks in the middle of their work", || {
-        let mut now = running(store);
-        now.retain(|one| held.iter().all(|known| known.process != one.process));
-        now.retain(|one| signal("STOP", one.process));
-        if !now.is_empty() {
-            since = Instant::now();
-            held.append(&mut now);
-        }
-        (!held.is_empty() && since.elapsed() > STATE_IS_SAVED).then_some(())
-    });
-    held
-}
-
 /// A cluster of one machine; it ends with the test.
 struct Cluster {
     folder: PathBuf,
@@ -256,7 +238,7 @@ impl Cluster {
         wait_for("the first shard", || {
             (store.exists() && tree(store).keys().any(|path| is_manifest(path))).then_some(())
         });
-        let held = hold_all(store);
+        let held = self.hold_all(store, &job);
         for daemon in ["slurmd", "slurmctld"] {
             let process = self.process(daemon).expect("it runs");
             assert!(signal("KILL", process), "{daemon} {process} was not there to be killed");
@@ -294,6 +276,31 @@ impl Cluster {
         let logs: String = (0..TASKS).map(|part| self.log(&job, part)).collect();
         assert!(logs.contains("finished with holes"), "{logs}");
         done
+    }
+
+    /// Stops every process that collects into a store in the middle of its work, those that are only starting
+    /// too, until the controller has saved what it started: killed before, it would start it again.
+    fn hold_all(&self, store: &Path, job: &str) -> Vec<Running> {
+        let (mut held, mut since): (Vec<Running>, _) = (Vec::new(), SystemTime::now());
+        wait_for("tasks in the middle of their work", || {
+            let mut now = running(store);
+            now.retain(|one| held.iter().all(|known| known.process != one.process));
+            now.retain(|one| signal("STOP", one.process));
+            if !now.is_empty() {
+                since = SystemTime::now();
+                held.append(&mut now);
+            }
+            if held.is_empty() || since.elapsed().unwrap_or_default() < SETTLED {
+                return None;
+            }
+            // The start of a task alone does not make the controller save its state; a remark does.
+            let remark = format!("Comment=held {:?}", SystemTime::now());
+            self.ask("scontrol", &["update", &format!("JobId={job}"), &remark]);
+            let written = fs::metadata(self.folder.join("state/job_state"));
+            let saved = written.and_then(|state| state.modified()).ok()? > since + SETTLED;
+            saved.then_some(())
+        });
+        held
     }
 
     fn log(&self, job: &str, part: usize) -> String {

@@ -229,8 +229,13 @@ impl Laying<'_> {
 
     /// Decodes a block, fetching it again if it is broken, and lays it.
     fn take(&self, want: &Want, opened: &Arc<Opened>, block: usize, bytes: &[u8]) {
-        let decoded = Piece::decode(&opened.header, block, bytes)
-            .or_else(|error| self.again(want, opened, block, error.to_string()));
+        let decoded = Piece::decode(&opened.header, block, bytes).or_else(|error| {
+            let grid = &self.fetching.plan.scenes[want.scene].grid;
+            let file = (self.asset(want), grid);
+            let broken = (block, error.to_string());
+            let hub = &self.fetching.headers.hub;
+            self.fetching.runtime.block_on(opened.reread(file, hub, broken, Piece::decode))
+        });
         let piece = match decoded {
             Ok(piece) => piece,
             Err(trouble) => return self.trouble(want, Some((opened, block)), trouble),
@@ -243,38 +248,6 @@ impl Laying<'_> {
             let key = (want.scene, want.asset, block, cell);
             self.fetching.parked.park(key, || piece.cut(&window));
         }
-    }
-
-    /// Fetches a broken block again, at last with a fresh header: a header has no checksum.
-    fn again(
-        &self,
-        want: &Want,
-        opened: &Arc<Opened>,
-        block: usize,
-        mut reason: String,
-    ) -> Result<Piece, Trouble> {
-        if !opened.reader.is_remote() {
-            return Err(Trouble::Hole(reason));
-        }
-        let (asset, grid) = (self.asset(want), &self.fetching.plan.scenes[want.scene].grid);
-        let reread = async {
-            for turn in 0..REREADS {
-                let fresh = match turn {
-                    2 => Some(Opened::open(asset, grid, &self.fetching.headers.hub).await?),
-                    _ => None,
-                };
-                let header = fresh.as_ref().map_or(&opened.header, |f| &f.header);
-                let range = header.byte_range(block).unwrap_or(0..0);
-                let fetched = opened.reader.read(range).await;
-                let fetched = fetched.map_err(|e| Trouble::of(asset, &e))?;
-                match Piece::decode(header, block, &fetched.bytes) {
-                    Ok(piece) => return Ok(piece),
-                    Err(error) => reason = error.to_string(),
-                }
-            }
-            Err(Trouble::Hole(reason))
-        };
-        self.fetching.runtime.block_on(reread)
     }
 
     fn without_header(&self, w: usize, reason: String) {

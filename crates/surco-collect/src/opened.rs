@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use surco_raster::cog::{Header, MAX_HEADER_BYTES, Parsed};
+use surco_raster::cog::{CogError, Header, MAX_HEADER_BYTES, Parsed};
 use surco_raster::warp::PixelGrid;
 
 use crate::CollectError;
@@ -89,6 +89,33 @@ impl Opened {
                 }
             }
         }
+    }
+
+    /// Reads a block that came broken again, at last with a fresh header: a header has no checksum.
+    pub(crate) async fn reread<T>(
+        &self,
+        (asset, grid): (&SceneAsset, &Grid),
+        hub: &Arc<Hub>,
+        (block, mut reason): (usize, String),
+        decode: impl Fn(&Header, usize, &[u8]) -> Result<T, CogError>,
+    ) -> Result<T, Trouble> {
+        if !self.reader.is_remote() {
+            return Err(Trouble::Hole(reason));
+        }
+        for turn in 0..REREADS {
+            let fresh = match turn {
+                2 => Some(Self::open(asset, grid, hub).await?),
+                _ => None,
+            };
+            let header = fresh.as_ref().map_or(&self.header, |f| &f.header);
+            let range = header.byte_range(block).unwrap_or(0..0);
+            let fetched = self.reader.read(range).await.map_err(|e| Trouble::of(asset, &e))?;
+            match decode(header, block, &fetched.bytes) {
+                Ok(piece) => return Ok(piece),
+                Err(error) => reason = error.to_string(),
+            }
+        }
+        Err(Trouble::Hole(reason))
     }
 }
 

@@ -148,10 +148,11 @@ impl Plan {
 
     /// The corners of a cell in degrees.
     pub(crate) fn outline(&self, cell: usize) -> Result<Vec<[f64; 2]>, CollectError> {
-        let CellSpec { georef, rows, cols, .. } = self.spec(cell);
+        let cell = &self.cells[cell];
+        let (georef, rows, cols) = (self.georef(cell), cell.window.rows, cell.window.cols);
         let place = |e: CrsError| CollectError::Request {
             what: "cell",
-            found: format!("{}: {e}", self.cells[cell].id),
+            found: format!("{}: {e}", cell.id),
             expected: "a cell in WGS 84 / UTM",
         };
         let projection = Projection::from_epsg(georef.epsg).map_err(place)?;

@@ -289,9 +289,10 @@ fn select(
         if progress.stopped() {
             return Err(CollectError::Stopped);
         }
+        let specs: Vec<_> = cells.iter().map(|&cell| plan.spec(cell)).collect();
         let mut axes = Vec::new();
-        for &cell in &cells {
-            axes.push(store.axis(&plan.cells[cell].id, &plan.spec(cell))?);
+        for (&cell, spec) in cells.iter().zip(&specs) {
+            axes.push(store.axis(&plan.cells[cell].id, spec)?);
         }
         let shards = axes.iter().map(|a| a.len().div_ceil(SHARD_DATES)).max().unwrap_or(0);
         let mut ours = vec![false; cells.len()];
@@ -315,8 +316,9 @@ fn select(
             }
             unit += 1;
         }
-        for (&cell, _) in cells.iter().zip(&ours).filter(|(_, ours)| **ours) {
-            store.plan_cell(&plan.cells[cell].id, &plan.spec(cell))?;
+        let planned = cells.iter().zip(&specs).zip(&ours);
+        for ((&cell, spec), _) in planned.filter(|(_, ours)| **ours) {
+            store.plan_cell(&plan.cells[cell].id, spec)?;
         }
     }
     Ok(works)

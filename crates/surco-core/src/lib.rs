@@ -6,6 +6,7 @@
 mod block;
 mod grid;
 mod legend;
+mod markup;
 mod progress;
 mod scale;
 mod scl;
@@ -16,6 +17,7 @@ mod whole;
 pub use block::{Block, Fold, fold_of};
 pub use grid::{CELL_PX, CellId, CellIdError, Georef, Window, cells_of};
 pub use legend::{Class, Legend, LegendError};
+pub use markup::escape;
 pub use progress::{Fault, Progress, Silent};
 pub use scale::{
     BASELINE_OFFSET_DN, OffsetVerdict, PixelEvidence, QUANTIFICATION, harmonise, pixel_evidence,

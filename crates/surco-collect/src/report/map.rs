@@ -7,9 +7,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use surco_core::escape;
 use surco_raster::vector::{Collection, Shape};
 
-use super::markup::{coverage, escape, percent};
+use super::markup::{coverage, percent};
 use super::survey::Survey;
 
 /// A gap in longitude, in degrees, that parts the map in two.

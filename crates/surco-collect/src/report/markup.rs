@@ -2,20 +2,7 @@
 
 use std::fmt::Write;
 
-/// Text with the five characters of markup escaped.
-pub(super) fn escape(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-        out
-    })
-}
+use surco_core::escape;
 
 /// A whole number with thousands apart.
 pub(super) fn whole(value: u64) -> String {

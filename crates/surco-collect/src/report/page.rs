@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use surco_core::escape;
 use surco_raster::vector::Collection;
 
-use super::markup::{bytes, count, coverage, duration, escape, folded, percent, table, whole};
+use super::markup::{bytes, count, coverage, duration, folded, percent, table, whole};
 use super::survey::{CellRow, MonthCount, Survey, TileRow};
 use super::{ReportError, RunRecord, map};
 

@@ -16,7 +16,7 @@ use crate::CollectError;
 use crate::blocks::coalesce;
 use crate::fetch::{FetchError, Fetched};
 use crate::fetching::Fetching;
-use crate::opened::{Opened, REREADS, Trouble};
+use crate::opened::{Opened, Trouble};
 use crate::scene::{Scene, SceneAsset};
 
 /// A block that is needed, or all of a file whose header cannot be read.
@@ -260,38 +260,10 @@ fn decoded(
         Source::Nowhere(reason) => return Err(Trouble::Hole(reason.clone())),
     };
     let Some(number) = block.block else { return Err(Trouble::Hole("no block".into())) };
-    Piece::decode(&opened.header, number, &bytes)
-        .or_else(|error| again(fetching, scene, block.asset, (opened, number), error.to_string()))
-}
-
-/// Fetches a broken block again, at last with a fresh header: a header has no checksum.
-fn again(
-    fetching: &Fetching<'_>,
-    scene: &Scene,
-    asset: usize,
-    (opened, block): (&Arc<Opened>, usize),
-    mut reason: String,
-) -> Result<Piece, Trouble> {
-    if !opened.reader.is_remote() {
-        return Err(Trouble::Hole(reason));
-    }
-    let asset = &scene.assets[asset];
-    let reread = async {
-        for turn in 0..REREADS {
-            let fresh = match turn {
-                2 => Some(Opened::open(asset, &scene.grid, &fetching.headers.hub).await?),
-                _ => None,
-            };
-            let header = fresh.as_ref().map_or(&opened.header, |f| &f.header);
-            let range = header.byte_range(block).unwrap_or(0..0);
-            let fetched = opened.reader.read(range).await;
-            let fetched = fetched.map_err(|e| Trouble::of(asset, &e))?;
-            match Piece::decode(header, block, &fetched.bytes) {
-                Ok(piece) => return Ok(piece),
-                Err(error) => reason = error.to_string(),
-            }
-        }
-        Err(Trouble::Hole(reason))
-    };
-    fetching.runtime.block_on(reread)
+    Piece::decode(&opened.header, number, &bytes).or_else(|error| {
+        let file = (&scene.assets[block.asset], &scene.grid);
+        let broken = (number, error.to_string());
+        let hub = &fetching.headers.hub;
+        fetching.runtime.block_on(opened.reread(file, hub, broken, Piece::decode))
+    })
 }

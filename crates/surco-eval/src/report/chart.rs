@@ -17,6 +17,7 @@ pub(super) use bars::bar_chart;
 pub(super) use curves::{CurveText, learning_chart, ndvi_panel};
 pub(super) use ranks::rank_chart;
 pub(super) use shots::{method_look, shot_chart};
+use surco_core::escape;
 
 /// Where a value lies on the page.
 #[derive(Clone, Copy)]
@@ -47,21 +48,6 @@ pub(super) fn ticks(from: f64, to: f64, count: usize) -> Vec<f64> {
     let step = step.unwrap_or(10.0 * power);
     let (first, last) = ((from / step).floor() as i64, (to / step).ceil() as i64);
     (first..=last).map(|i| i as f64 * step).collect()
-}
-
-/// Text with the five characters of markup escaped.
-pub(super) fn escape(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-        out
-    })
 }
 
 /// A colour as CSS.

@@ -1,87 +1,22 @@
 //! Outlines as well-known binary.
 
+use surco_raster::vector::{Shape, parse_wkb};
+
 use crate::stac::Geometry;
 
-/// Points, rings or parts of an outline; more are a broken file.
-const MANY: u32 = 1 << 20;
-/// Flags of the extended form: a height, a measure, a reference system.
-const FLAGS: [u32; 3] = [0x8000_0000, 0x4000_0000, 0x2000_0000];
+/// Bytes of an outline; more are a broken file.
+const MANY_BYTES: usize = 16 << 20;
 
 /// A polygon or several; anything else is no outline.
 pub(super) fn geometry(bytes: &[u8]) -> Option<Geometry> {
-    let mut reader = Reader { bytes, big_endian: false };
-    let (kind, width) = reader.head()?;
-    match kind {
-        3 => Some(Geometry::Polygon { coordinates: reader.polygon(width)? }),
-        6 => {
-            let parts = reader.count()?;
-            let mut coordinates = Vec::new();
-            for _ in 0..parts {
-                let (kind, width) = reader.head()?;
-                coordinates.push((kind == 3).then(|| reader.polygon(width))??);
-            }
-            Some(Geometry::MultiPolygon { coordinates })
-        }
-        _ => None,
+    if bytes.len() > MANY_BYTES {
+        return None;
     }
-}
-
-struct Reader<'a> {
-    bytes: &'a [u8],
-    big_endian: bool,
-}
-
-impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, tail) = self.bytes.split_first_chunk()?;
-        self.bytes = tail;
-        Some(*head)
-    }
-
-    fn integer(&mut self) -> Option<u32> {
-        let bytes = self.take()?;
-        Some(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
-    }
-
-    fn count(&mut self) -> Option<u32> {
-        self.integer().filter(|&count| count <= MANY)
-    }
-
-    fn number(&mut self) -> Option<f64> {
-        let bytes = self.take()?;
-        Some(if self.big_endian { f64::from_be_bytes(bytes) } else { f64::from_le_bytes(bytes) })
-    }
-
-    /// The kind of a geometry and the numbers a point has.
-    fn head(&mut self) -> Option<(u32, usize)> {
-        let [order] = self.take()?;
-        self.big_endian = order == 0;
-        let code = self.integer()?;
-        let has = |flag: u32| usize::from(code & flag != 0);
-        let plain = code & !(FLAGS[0] | FLAGS[1] | FLAGS[2]);
-        let iso = match plain / 1000 {
-            0 => 0,
-            1 | 2 => 1,
-            _ => 2,
-        };
-        if code & FLAGS[2] != 0 {
-            self.integer()?;
-        }
-        Some((plain % 1000, 2 + iso + has(FLAGS[0]) + has(FLAGS[1])))
-    }
-
-    fn polygon(&mut self, width: usize) -> Option<Vec<Vec<Vec<f64>>>> {
-        let mut rings = Vec::new();
-        for _ in 0..self.count()? {
-            let mut ring = Vec::new();
-            for _ in 0..self.count()? {
-                let point: Option<Vec<f64>> = (0..width).map(|_| self.number()).collect();
-                ring.push(point?.into_iter().take(2).collect());
-            }
-            rings.push(ring);
-        }
-        Some(rings)
-    }
+    let Ok(Shape::Polygons(polygons)) = parse_wkb(bytes) else { return None };
+    let ring = |ring: Vec<[f64; 2]>| ring.into_iter().map(Vec::from).collect();
+    let coordinates =
+        polygons.into_iter().map(|p| p.rings.into_iter().map(ring).collect()).collect();
+    Some(Geometry::MultiPolygon { coordinates })
 }
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ pub(in crate::report) fn learning_chart(curve: &Curve, text: &CurveText<'_>) -> 
             r#"<text x="{:.1}" y="{:.1}" class="name" style="fill:{colour}">{}</text>"#,
             x.end + 8.0,
             end + 4.0,
-            super::escape(name)
+            surco_core::escape(name)
         ));
     }
     svg.finish()

@@ -31,11 +31,11 @@ const EVERYDAY: [&str; 13] = [
 ];
 
 /// Heavy dependencies and the rooms that may have them.
-const HEAVY: [(&str, &[&str]); 24] = [
+const HEAVY: [(&str, &[&str]); 25] = [
     ("anyhow", &["surco"]),
     ("axum", &["surco-serve"]),
     ("base64", &["surco-eval"]),
-    ("burn", &["surco-net", "surco-learn"]),
+    ("burn", &["surco-kernels", "surco-net", "surco-learn"]),
     ("bytes", &["surco-collect"]),
     ("clap", &["surco"]),
     ("crc32c", &["surco-store"]),
@@ -49,6 +49,7 @@ const HEAVY: [(&str, &[&str]); 24] = [
     ("parquet", &["surco-collect", "surco-data"]),
     ("png", &["surco-eval"]),
     ("proj4rs", &["surco-raster"]),
+    ("pulp", &["surco-kernels"]),
     ("reqwest", &["surco-collect", "surco-store"]),
     ("rustls", &["surco-collect", "surco-store"]),
     ("safetensors", &["surco-net", "surco-learn"]),

@@ -4,7 +4,9 @@
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Int, Tensor, TensorData, activation, module};
 
-use crate::{Activation, AttentionLayer, MlpLayer, Norm, NormKind, Projection, Rotary, Segments};
+use crate::{
+    Activation, AttentionLayer, LossKind, MlpLayer, Norm, NormKind, Projection, Rotary, Segments,
+};
 
 /// [`crate::norm`].
 pub fn norm<const D: usize>(x: Tensor<D>, norm: Norm) -> Tensor<D> {
@@ -107,6 +109,38 @@ pub fn attend(
     let options = AttentionModuleOptions::default();
     let mixed = module::attention(spread(q), spread(k), spread(v), Some(mask), None, options);
     mixed.swap_dims(1, 2).reshape([count * longest, d]).select(0, index(back))
+}
+
+/// [`crate::masked_loss`].
+pub fn masked_loss(
+    said_nc: Tensor<2>,
+    target_nc: Tensor<2>,
+    weight_nc: Tensor<2>,
+    kind: LossKind,
+) -> Tensor<1> {
+    let seen = weight_nc.clone().not_equal_scalar(0.0);
+    let r = Tensor::zeros_like(&said_nc).mask_where(seen, said_nc - target_nc);
+    let cost = match kind {
+        LossKind::Squared => r.clone() * r,
+        LossKind::Huber { delta } => {
+            let inside = r.clone().clamp(-delta, delta);
+            inside.clone() * (r - inside * 0.5)
+        }
+        LossKind::PseudoHuber => (r.clone() * r + 1.0).sqrt() - 1.0,
+        LossKind::CrossEntropy => unreachable!("see cross_entropy"),
+    };
+    let total = weight_nc.clone().sum();
+    let empty = total.clone().equal_scalar(0.0);
+    (cost * weight_nc).sum() / total.mask_fill(empty, 1.0)
+}
+
+/// [`crate::cross_entropy`].
+pub fn cross_entropy(logits_nc: Tensor<2>, target_nc: Tensor<2>, weight_n: Tensor<1>) -> Tensor<1> {
+    let rows: Tensor<1> =
+        (activation::log_softmax(logits_nc, 1) * target_nc).sum_dim(1).squeeze_dim(1);
+    let total = weight_n.clone().sum();
+    let empty = total.clone().equal_scalar(0.0);
+    (rows * weight_n).sum().neg() / total.mask_fill(empty, 1.0)
 }
 
 /// Turns the two halves of each head against each other by the angles of its token.

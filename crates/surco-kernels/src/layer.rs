@@ -2,6 +2,8 @@
 
 use burn::tensor::Tensor;
 
+use crate::operators::Normalise;
+
 /// A normalisation over the last axis.
 #[derive(Clone, Debug)]
 pub struct Norm {
@@ -13,6 +15,12 @@ pub struct Norm {
     pub kind: NormKind,
     /// Added under the root.
     pub epsilon: f64,
+}
+
+impl Norm {
+    pub(crate) fn settings(&self) -> Normalise {
+        Normalise { kind: self.kind, epsilon: self.epsilon }
+    }
 }
 
 /// What a normalisation takes away and divides by.
@@ -77,6 +85,13 @@ pub struct Policy {
     pub precision: Precision,
     /// Whether backward computes activations again instead of keeping them.
     pub recompute: bool,
+}
+
+impl Policy {
+    /// The number format of a forward pass: 32-bit where gradients will be asked for.
+    pub(crate) fn at(self, tracked: bool) -> Precision {
+        if tracked { Precision::F32 } else { self.precision }
+    }
 }
 
 /// Number format of matrix products; sums, norms and activations are always f32.

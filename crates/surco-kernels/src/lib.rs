@@ -9,16 +9,27 @@
 //!
 //! Axes in names: `n` tokens, `d` width, `h` hidden width or heads, `e` width of a head.
 
-use burn::tensor::{Tensor, activation};
+use burn::backend::{Dispatch, DispatchDevice};
+use burn::tensor::{DType, Tensor, activation};
 
+mod adamw;
 pub mod composed;
+mod cpu;
+mod flex;
 mod layer;
+mod operator;
+mod operators;
 mod segments;
 
+pub use adamw::AdamW;
 pub use layer::{
     Activation, AttentionLayer, MlpLayer, Norm, NormKind, Policy, Precision, Projection,
 };
+pub use operators::LossKind;
 pub use segments::Segments;
+
+use operator::{Fused, FusedBackend, Slots};
+use operators::{Attend, Attention, Gelu, Linear, Loss, Mlp, SwiGlu};
 
 /// Added under the root of the norms of queries and keys.
 pub const QK_EPSILON: f64 = 1e-6;
@@ -33,32 +44,80 @@ pub struct Rotary {
     pub sin: Tensor<2>,
 }
 
+/// Whether a tensor lives where the operators are fused.
+fn is_fused<const D: usize>(x: &Tensor<D>) -> bool {
+    let device = x.device().inner();
+    x.dtype() == DType::F32 && matches!(device.as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// Runs a fused operator; tensors that are not there have no elements.
+fn fused<const D: usize, const E: usize>(
+    x: Tensor<D>,
+    rest: impl IntoIterator<Item = Slot>,
+    operator: Fused,
+) -> Tensor<E> {
+    let near = slot::<1>(None, &x.device());
+    let mut all = std::iter::once(x.into()).chain(rest).map(|slot| slot.0);
+    let slots = std::array::from_fn(|_| all.next().unwrap_or_else(|| near.0.clone()));
+    Tensor::from_dispatch(<Dispatch as FusedBackend>::fused(Slots::new(slots), operator))
+}
+
+/// A tensor of any rank on its way to an operator.
+struct Slot(burn::backend::DispatchTensor);
+
+impl<const D: usize> From<Tensor<D>> for Slot {
+    fn from(tensor: Tensor<D>) -> Self {
+        Self(tensor.into_dispatch())
+    }
+}
+
+/// A tensor, or one without elements on the same device.
+fn slot<const D: usize>(tensor: Option<Tensor<D>>, near: &burn::tensor::Device) -> Slot {
+    match tensor {
+        Some(tensor) => tensor.into(),
+        None => Tensor::<1>::zeros([0], near).into(),
+    }
+}
+
 /// Normalises the last axis.
 #[must_use]
 pub fn norm<const D: usize>(x: Tensor<D>, norm: Norm) -> Tensor<D> {
-    composed::norm(x, norm)
+    if !is_fused(&x) {
+        return composed::norm(x, norm);
+    }
+    let near = x.device();
+    let operator = Fused::Norm(norm.settings());
+    fused(x, [norm.weight.into(), slot(norm.bias, &near)], operator)
 }
 
 /// A linear map of rows, `[n, d_in]` to `[n, d_out]`.
 #[must_use]
 pub fn linear(x_nd: Tensor<2>, projection: Projection) -> Tensor<2> {
-    composed::linear(x_nd, projection)
+    if !is_fused(&x_nd) {
+        return composed::linear(x_nd, projection);
+    }
+    let near = x_nd.device();
+    let rest = [projection.weight.into(), slot(projection.bias, &near)];
+    fused(x_nd, rest, Fused::Linear(Linear))
 }
 
 /// `x Φ(x)`, with the exact error function.
 #[must_use]
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    activation::gelu(x)
+    if is_fused(&x) { fused(x, [], Fused::Gelu(Gelu)) } else { activation::gelu(x) }
 }
 
 /// `gate σ(gate) · value` of rows that hold gates, then values: `[n, 2 h]` to `[n, h]`.
 #[must_use]
 pub fn swiglu(x_nh: Tensor<2>) -> Tensor<2> {
-    composed::swiglu(x_nh)
+    if is_fused(&x_nh) { fused(x_nh, [], Fused::SwiGlu(SwiGlu)) } else { composed::swiglu(x_nh) }
 }
 
 /// Attention within segments: `[n, 3 d]` (all queries, all keys, all values; within each, head by
 /// head) to `[n, d]`.
+///
+/// # Panics
+/// If the segments do not cover the `n` rows.
 #[must_use]
 pub fn attend(
     qkv_n3d: Tensor<2>,
@@ -67,23 +126,96 @@ pub fn attend(
     qk_scale: Option<(Tensor<1>, Tensor<1>)>,
     rotary: Option<&Rotary>,
 ) -> Tensor<2> {
-    composed::attend(qkv_n3d, segments, heads, qk_scale, rotary)
+    assert_eq!(segments.tokens(), qkv_n3d.dims()[0], "segments cover every token");
+    if !is_fused(&qkv_n3d) {
+        return composed::attend(qkv_n3d, segments, heads, qk_scale, rotary);
+    }
+    let near = qkv_n3d.device();
+    let operator = Fused::Attend(Attend { heads, segments: segments.clone() });
+    fused(qkv_n3d, attend_slots(qk_scale, rotary, &near), operator)
+}
+
+fn attend_slots(
+    qk_scale: Option<(Tensor<1>, Tensor<1>)>,
+    rotary: Option<&Rotary>,
+    near: &burn::tensor::Device,
+) -> [Slot; 4] {
+    let (q, k) = qk_scale.unzip();
+    let (cos, sin) = rotary.map(|r| (r.cos.clone(), r.sin.clone())).unzip();
+    [slot(q, near), slot(k, near), slot(cos, near), slot(sin, near)]
 }
 
 /// The attention half of a pre-norm block: `x + out(attend(qkv(norm(x))))`, `[n, d]` to `[n, d]`.
+///
+/// # Panics
+/// If the segments do not cover the `n` rows.
 #[must_use]
 pub fn attention(
     x_nd: Tensor<2>,
     layer: AttentionLayer,
     segments: &Segments,
     rotary: Option<&Rotary>,
-    _policy: Policy,
+    policy: Policy,
 ) -> Tensor<2> {
-    composed::attention(x_nd, layer, segments, rotary)
+    assert_eq!(segments.tokens(), x_nd.dims()[0], "segments cover every token");
+    if !is_fused(&x_nd) {
+        return composed::attention(x_nd, layer, segments, rotary);
+    }
+    let near = x_nd.device();
+    let attend = Attend { heads: layer.heads, segments: segments.clone() };
+    let operator = Fused::Attention(Attention { norm: layer.norm.settings(), attend, policy });
+    let rest = [
+        layer.norm.weight.into(),
+        slot(layer.norm.bias, &near),
+        layer.qkv.weight.into(),
+        slot(layer.qkv.bias, &near),
+        layer.out.weight.into(),
+        slot(layer.out.bias, &near),
+    ];
+    fused(x_nd, rest.into_iter().chain(attend_slots(layer.qk_scale, rotary, &near)), operator)
 }
 
 /// The other half of a pre-norm block: `x + down(activation(up(norm(x))))`, `[n, d]` to `[n, d]`.
 #[must_use]
-pub fn mlp(x_nd: Tensor<2>, layer: MlpLayer, _policy: Policy) -> Tensor<2> {
-    composed::mlp(x_nd, layer)
+pub fn mlp(x_nd: Tensor<2>, layer: MlpLayer, policy: Policy) -> Tensor<2> {
+    if !is_fused(&x_nd) {
+        return composed::mlp(x_nd, layer);
+    }
+    let near = x_nd.device();
+    let (norm, activation) = (layer.norm.settings(), layer.activation);
+    let rest = [
+        layer.norm.weight.into(),
+        slot(layer.norm.bias, &near),
+        layer.up.weight.into(),
+        slot(layer.up.bias, &near),
+        layer.down.weight.into(),
+        slot(layer.down.bias, &near),
+    ];
+    fused(x_nd, rest, Fused::Mlp(Mlp { norm, activation, policy }))
+}
+
+/// The weighted mean of what residuals cost, a tensor of one value. All three are `[n, c]`; the gradient
+/// goes to the prediction alone, and what weighs nothing may be anything.
+#[must_use]
+pub fn masked_loss(
+    said_nc: Tensor<2>,
+    target_nc: Tensor<2>,
+    weight_nc: Tensor<2>,
+    kind: LossKind,
+) -> Tensor<1> {
+    if !is_fused(&said_nc) {
+        return composed::masked_loss(said_nc, target_nc, weight_nc, kind);
+    }
+    fused(said_nc, [target_nc.into(), weight_nc.into()], Fused::Loss(Loss { kind }))
+}
+
+/// The mean cross-entropy of rows of logits `[n, classes]` against rows of class shares of the same
+/// shape, weighted by row, `[n]`: a tensor of one value.
+#[must_use]
+pub fn cross_entropy(logits_nc: Tensor<2>, target_nc: Tensor<2>, weight_n: Tensor<1>) -> Tensor<1> {
+    if !is_fused(&logits_nc) {
+        return composed::cross_entropy(logits_nc, target_nc, weight_n);
+    }
+    let operator = Fused::Loss(Loss { kind: LossKind::CrossEntropy });
+    fused(logits_nc, [target_nc.into(), weight_n.into()], operator)
 }

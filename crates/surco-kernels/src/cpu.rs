@@ -1,0 +1,30 @@
+//! The operators on slices, for the processor that is found when the program runs.
+
+use std::sync::OnceLock;
+
+use pulp::{Arch, WithSimd};
+
+pub(crate) mod adamw;
+pub(crate) mod attend;
+mod bf16;
+pub(crate) mod elementwise;
+mod grads;
+pub(crate) mod loss;
+mod matmul;
+pub(crate) mod mixer;
+pub(crate) mod mlp;
+pub(crate) mod norm;
+mod rows;
+pub(crate) mod series;
+mod vector;
+
+/// Runs a kernel with the widest vectors this processor has.
+pub(crate) fn run<K: WithSimd>(kernel: K) -> K::Output {
+    static ARCH: OnceLock<Arch> = OnceLock::new();
+    ARCH.get_or_init(Arch::new).dispatch(kernel)
+}
+
+/// Memory for values that will all be written.
+pub(crate) fn fresh(length: usize) -> Vec<f32> {
+    vec![0.0; length]
+}

@@ -1,0 +1,299 @@
+//! Attention within one segment, head by head.
+
+use pulp::Simd;
+
+use super::matmul::{Onto, Packed, Product, View};
+use super::norm::{NormGrads, RowNorm};
+use super::vector::{dot, exp, update};
+use crate::NormKind;
+
+/// Query rows whose scores are held at once.
+const QUERY_ROWS: usize = 48;
+
+/// What attention needs besides queries, keys and values.
+#[derive(Clone, Copy)]
+pub(crate) struct Heads<'a> {
+    /// Width of a token.
+    pub(crate) width: usize,
+    /// Number of heads.
+    pub(crate) count: usize,
+    /// Scales of the norms of queries and keys.
+    pub(crate) scales: Option<(&'a [f32], &'a [f32])>,
+    /// Cosines and sines, `[tokens of the segment, e / 2]`.
+    pub(crate) turns: Option<(&'a [f32], &'a [f32])>,
+}
+
+/// Memory that one thread reuses.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    turned: Vec<f32>,
+    scores: Vec<f32>,
+    slopes: Vec<f32>,
+    keys_across: Packed,
+    keys_along: Packed,
+    values_across: Packed,
+    values_along: Packed,
+    block: Packed,
+}
+
+impl<'a> Heads<'a> {
+    fn head_width(&self) -> usize {
+        self.width / self.count
+    }
+
+    /// Whether queries and keys are changed before they meet.
+    fn changes(&self) -> bool {
+        self.scales.is_some() || self.turns.is_some()
+    }
+
+    fn norm(scale: &'a [f32]) -> RowNorm<'a> {
+        let epsilon = crate::QK_EPSILON as f32;
+        RowNorm { weight: scale, bias: None, kind: NormKind::Rms, epsilon }
+    }
+
+    /// Norms and turns queries and keys: `qkv` is `[tokens, 3 width]`, changed in place.
+    #[inline(always)]
+    fn change<S: Simd>(&self, simd: S, qkv: &mut [f32]) {
+        let (d, e) = (self.width, self.head_width());
+        let mut before = [0.0_f32; MOST_HEAD];
+        for (t, row) in qkv.chunks_exact_mut(3 * d).enumerate() {
+            for (h, head) in row[..2 * d].chunks_exact_mut(e).enumerate() {
+                if let Some((q, k)) = self.scales {
+                    let scale = if h < self.count { q } else { k };
+                    before[..e].copy_from_slice(head);
+                    Self::norm(scale).rows(simd, &before[..e], head);
+                }
+                if let Some((cos, sin)) = self.turns {
+                    let at = t * e / 2..(t + 1) * e / 2;
+                    turn(head, &cos[at.clone()], &sin[at], 1.0);
+                }
+            }
+        }
+    }
+
+    /// The way back: `grads` becomes the gradients before the change; `qkv` is as it was before it.
+    #[inline(always)]
+    fn change_backward<S: Simd>(
+        &self,
+        simd: S,
+        qkv: &[f32],
+        grads: &mut [f32],
+        d_scales: &mut [f32],
+    ) {
+        let (d, e) = (self.width, self.head_width());
+        let (mut dn, mut nothing) = ([0.0_f32; MOST_HEAD], [0.0_f32; 0]);
+        for (t, (row, grad)) in
+            qkv.chunks_exact(3 * d).zip(grads.chunks_exact_mut(3 * d)).enumerate()
+        {
+            let heads = row[..2 * d].chunks_exact(e).zip(grad[..2 * d].chunks_exact_mut(e));
+            for (h, (head, grad)) in heads.enumerate() {
+                if let Some((cos, sin)) = self.turns {
+                    let at = t * e / 2..(t + 1) * e / 2;
+                    turn(grad, &cos[at.clone()], &sin[at], -1.0);
+                }
+                if let Some((q, k)) = self.scales {
+                    let (scale, first) = if h < self.count { (q, 0) } else { (k, e) };
+                    dn[..e].copy_from_slice(grad);
+                    grad.fill(0.0);
+                    let d_weight = &mut d_scales[first..first + e];
+                    let to = NormGrads { dx: grad, d_weight, d_bias: &mut nothing };
+                    Self::norm(scale).rows_backward(simd, head, &mut dn[..e], to);
+                }
+            }
+        }
+    }
+
+    /// `mixed = softmax(q kᵀ / √e) v` for the tokens of one segment.
+    #[inline(always)]
+    pub(crate) fn forward<S: Simd>(
+        &self,
+        simd: S,
+        qkv: &[f32],
+        mixed: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        let (d, e) = (self.width, self.head_width());
+        let tokens = mixed.len() / d;
+        let mut turned = std::mem::take(&mut scratch.turned);
+        let qkv = self.changed(simd, qkv, &mut turned);
+        let stride = tokens.next_multiple_of(S::F32_LANES);
+        scratch.scores.resize(QUERY_ROWS * stride, 0.0);
+        for h in 0..self.count {
+            let part = |i: usize| View::rows(qkv, 3 * d).from_column(i * d + h * e);
+            scratch.keys_across.fill::<S>(part(1).transposed(), e, tokens);
+            scratch.values_along.fill::<S>(part(2), tokens, e);
+            for first in (0..tokens).step_by(QUERY_ROWS) {
+                let rows = QUERY_ROWS.min(tokens - first);
+                let scores = &mut scratch.scores[..rows * stride];
+                let (a, b) = (part(0).from_row(first), &scratch.keys_across);
+                simd.vectorize(Product { out: scores, stride, a, rows, b, onto: Onto::Bias });
+                softmax(simd, scores, stride, tokens, 1.0 / (e as f32).sqrt());
+                let (a, b) = (View::rows(scores, stride), &scratch.values_along);
+                let out = &mut mixed[first * d + h * e..];
+                simd.vectorize(Product { out, stride: d, a, rows, b, onto: Onto::Bias });
+            }
+        }
+        scratch.turned = turned;
+    }
+
+    #[inline(always)]
+    fn changed<'b, S: Simd>(&self, simd: S, qkv: &'b [f32], turned: &'b mut Vec<f32>) -> &'b [f32] {
+        if !self.changes() {
+            return qkv;
+        }
+        turned.clear();
+        turned.extend_from_slice(qkv);
+        self.change(simd, turned);
+        turned
+    }
+
+    /// `grads` becomes the gradients of `qkv`, given those of `mixed`; adds to those of the scales
+    /// (queries, then keys).
+    #[inline(always)]
+    pub(crate) fn backward<S: Simd>(
+        &self,
+        simd: S,
+        qkv: &[f32],
+        d_mixed: &[f32],
+        to: AttendGrads<'_>,
+        scratch: &mut Scratch,
+    ) {
+        let (d, e) = (self.width, self.head_width());
+        let tokens = d_mixed.len() / d;
+        let AttendGrads { grads, d_scales } = to;
+        grads.fill(0.0);
+        let mut turned = std::mem::take(&mut scratch.turned);
+        let now = self.changed(simd, qkv, &mut turned);
+        let stride = tokens.next_multiple_of(S::F32_LANES);
+        scratch.scores.resize(QUERY_ROWS * stride, 0.0);
+        scratch.slopes.resize(QUERY_ROWS * stride, 0.0);
+        for h in 0..self.count {
+            let head = OneHead { qkv: now, d_mixed, width: d, e, at: h * e, tokens, stride };
+            head.backward(simd, grads, scratch);
+        }
+        if self.changes() {
+            self.change_backward(simd, qkv, grads, d_scales);
+        }
+        scratch.turned = turned;
+    }
+}
+
+/// Where the gradients of attention go.
+pub(crate) struct AttendGrads<'a> {
+    pub(crate) grads: &'a mut [f32],
+    pub(crate) d_scales: &'a mut [f32],
+}
+
+/// Widest head there is.
+pub(crate) const MOST_HEAD: usize = 256;
+
+/// One head of one segment on its way back.
+struct OneHead<'a> {
+    qkv: &'a [f32],
+    d_mixed: &'a [f32],
+    width: usize,
+    e: usize,
+    at: usize,
+    tokens: usize,
+    stride: usize,
+}
+
+impl OneHead<'_> {
+    fn part(&self, i: usize) -> View<'_> {
+        View::rows(self.qkv, 3 * self.width).from_column(i * self.width + self.at)
+    }
+
+    #[inline(always)]
+    fn backward<S: Simd>(&self, simd: S, grads: &mut [f32], scratch: &mut Scratch) {
+        let Self { e, tokens, stride, .. } = *self;
+        let d = self.width;
+        let scale = 1.0 / (e as f32).sqrt();
+        scratch.keys_across.fill::<S>(self.part(1).transposed(), e, tokens);
+        scratch.keys_along.fill::<S>(self.part(1), tokens, e);
+        scratch.values_across.fill::<S>(self.part(2).transposed(), e, tokens);
+        for first in (0..tokens).step_by(QUERY_ROWS) {
+            let rows = QUERY_ROWS.min(tokens - first);
+            let scores = &mut scratch.scores[..rows * stride];
+            let slopes = &mut scratch.slopes[..rows * stride];
+            let queries = self.part(0).from_row(first);
+            let d_out = View::rows(self.d_mixed, d).from_column(self.at).from_row(first);
+            let onto = Onto::Bias;
+            let b = &scratch.keys_across;
+            simd.vectorize(Product { out: scores, stride, a: queries, rows, b, onto });
+            softmax(simd, scores, stride, tokens, scale);
+            let b = &scratch.values_across;
+            simd.vectorize(Product { out: slopes, stride, a: d_out, rows, b, onto });
+            for row in slopes.chunks_exact_mut(stride) {
+                row[tokens..].fill(0.0);
+            }
+
+            // Values: dv += pᵀ d_out.
+            let onto = Onto::Output;
+            scratch.block.fill::<S>(d_out, rows, e);
+            let a = View::rows(scores, stride).transposed();
+            let out = &mut grads[2 * d + self.at..];
+            let b = &scratch.block;
+            simd.vectorize(Product { out, stride: 3 * d, a, rows: tokens, b, onto });
+
+            softmax_backward(simd, scores, slopes, stride, scale);
+            let out = &mut grads[first * 3 * d + self.at..];
+            let (a, b) = (View::rows(slopes, stride), &scratch.keys_along);
+            simd.vectorize(Product { out, stride: 3 * d, a, rows, b, onto });
+            scratch.block.fill::<S>(queries, rows, e);
+            let out = &mut grads[d + self.at..];
+            let (a, b) = (View::rows(slopes, stride).transposed(), &scratch.block);
+            simd.vectorize(Product { out, stride: 3 * d, a, rows: tokens, b, onto });
+        }
+    }
+}
+
+/// Turns the first half of a head against the second.
+#[inline(always)]
+fn turn(head: &mut [f32], cos: &[f32], sin: &[f32], direction: f32) {
+    let (a, b) = head.split_at_mut(cos.len());
+    for (((a, b), c), s) in a.iter_mut().zip(b).zip(cos).zip(sin) {
+        let s = direction * s;
+        (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
+    }
+}
+
+/// Softmax of `scale · scores` over the first `tokens` of every row; the rest becomes 0.
+#[inline(always)]
+fn softmax<S: Simd>(simd: S, scores: &mut [f32], stride: usize, tokens: usize, scale: f32) {
+    for row in scores.chunks_exact_mut(stride) {
+        row[tokens..].fill(f32::NEG_INFINITY);
+        let (body, _) = S::as_mut_simd_f32s(row);
+        let mut most = simd.splat_f32s(f32::NEG_INFINITY);
+        for &x in &*body {
+            most = simd.max_f32s(most, x);
+        }
+        let most = simd.splat_f32s(simd.reduce_max_f32s(most));
+        let factor = simd.splat_f32s(scale);
+        let mut total = simd.splat_f32s(0.0);
+        for x in &mut *body {
+            *x = exp(simd, simd.mul_f32s(simd.sub_f32s(*x, most), factor));
+            total = simd.add_f32s(total, *x);
+        }
+        let share = simd.splat_f32s(1.0 / simd.reduce_sum_f32s(total));
+        for x in body {
+            *x = simd.mul_f32s(*x, share);
+        }
+        row[tokens..].fill(0.0);
+    }
+}
+
+/// `slopes = scale · p (slopes − Σ p slopes)`, row by row.
+#[inline(always)]
+fn softmax_backward<S: Simd>(simd: S, p: &[f32], slopes: &mut [f32], stride: usize, scale: f32) {
+    for (p, slope) in p.chunks_exact(stride).zip(slopes.chunks_exact_mut(stride)) {
+        let mean = simd.splat_f32s(dot(simd, p, slope));
+        let factor = simd.splat_f32s(scale);
+        update(
+            simd,
+            slope,
+            p,
+            #[inline(always)]
+            |s, p| simd.mul_f32s(simd.mul_f32s(p, factor), simd.sub_f32s(s, mean)),
+        );
+    }
+}

@@ -1,0 +1,146 @@
+//! Functions of vectors: exponentials, activations, sums of rows.
+
+use pulp::Simd;
+
+/// `out = f(a)`, element by element.
+#[inline(always)]
+pub(crate) fn map<S: Simd>(simd: S, out: &mut [f32], a: &[f32], f: impl Fn(S::f32s) -> S::f32s) {
+    assert_eq!(out.len(), a.len());
+    let (out_body, out_tail) = S::as_mut_simd_f32s(out);
+    let (a_body, a_tail) = S::as_simd_f32s(a);
+    for (o, &x) in out_body.iter_mut().zip(a_body) {
+        *o = f(x);
+    }
+    if !a_tail.is_empty() {
+        simd.partial_store_f32s(out_tail, f(simd.partial_load_f32s(a_tail)));
+    }
+}
+
+/// `out = f(out, a)`, element by element.
+#[inline(always)]
+pub(crate) fn update<S: Simd>(
+    simd: S,
+    out: &mut [f32],
+    a: &[f32],
+    f: impl Fn(S::f32s, S::f32s) -> S::f32s,
+) {
+    assert_eq!(out.len(), a.len());
+    let (out_body, out_tail) = S::as_mut_simd_f32s(out);
+    let (a_body, a_tail) = S::as_simd_f32s(a);
+    for (o, &x) in out_body.iter_mut().zip(a_body) {
+        *o = f(*o, x);
+    }
+    if !a_tail.is_empty() {
+        let there = simd.partial_load_f32s(out_tail);
+        simd.partial_store_f32s(out_tail, f(there, simd.partial_load_f32s(a_tail)));
+    }
+}
+
+/// `Σ f(a)`; the tail of the last vector is 0 and `f(0)` must be 0.
+#[inline(always)]
+pub(crate) fn sum<S: Simd>(simd: S, a: &[f32], f: impl Fn(S::f32s) -> S::f32s) -> f32 {
+    let (body, tail) = S::as_simd_f32s(a);
+    let mut total = simd.splat_f32s(0.0);
+    for &x in body {
+        total = simd.add_f32s(total, f(x));
+    }
+    if !tail.is_empty() {
+        total = simd.add_f32s(total, f(simd.partial_load_f32s(tail)));
+    }
+    simd.reduce_sum_f32s(total)
+}
+
+/// `Σ a b`.
+#[inline(always)]
+pub(crate) fn dot<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let ((a_body, a_tail), (b_body, b_tail)) = (S::as_simd_f32s(a), S::as_simd_f32s(b));
+    let mut total = simd.splat_f32s(0.0);
+    for (&x, &y) in a_body.iter().zip(b_body) {
+        total = simd.mul_add_e_f32s(x, y, total);
+    }
+    if !a_tail.is_empty() {
+        let (x, y) = (simd.partial_load_f32s(a_tail), simd.partial_load_f32s(b_tail));
+        total = simd.mul_add_e_f32s(x, y, total);
+    }
+    simd.reduce_sum_f32s(total)
+}
+
+/// Adds every row of `a`, `[rows, out.len()]`, to `out`.
+#[inline(always)]
+pub(crate) fn add_rows<S: Simd>(simd: S, out: &mut [f32], a: &[f32]) {
+    for row in a.chunks_exact(out.len()) {
+        update(
+            simd,
+            out,
+            row,
+            #[inline(always)]
+            |o, x| simd.add_f32s(o, x),
+        );
+    }
+}
+
+/// `eˣ` to about 1e-7 relative; not a number stays not a number.
+///
+/// # Source
+/// Range reduction and polynomial of Cephes (Moshier), single precision.
+#[inline(always)]
+pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    // The order of the operands keeps what is not a number.
+    let x = simd.min_f32s(simd.splat_f32s(88.0), simd.max_f32s(simd.splat_f32s(-87.3), x));
+    let magic = simd.splat_f32s(12_582_912.0); // 1.5 · 2²³: the sum rounds to whole numbers
+    let shifted = simd.mul_add_e_f32s(x, simd.splat_f32s(std::f32::consts::LOG2_E), magic);
+    let n = simd.sub_f32s(shifted, magic);
+    let r = simd.mul_add_e_f32s(n, simd.splat_f32s(-0.693_359_4), x);
+    let r = simd.mul_add_e_f32s(n, simd.splat_f32s(2.121_944_4e-4), r);
+    let mut p = simd.splat_f32s(1.987_569_1e-4);
+    for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.0e-1] {
+        p = simd.mul_add_e_f32s(p, r, simd.splat_f32s(c));
+    }
+    let y = simd.mul_add_e_f32s(p, simd.mul_f32s(r, r), simd.add_f32s(r, simd.splat_f32s(1.0)));
+    let bits = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
+    let scale = simd.transmute_f32s_u32s(simd.add_u32s(bits, simd.splat_u32s(0x3F80_0000)));
+    simd.mul_f32s(y, scale)
+}
+
+/// `Φ(x)` and `e^(−x²/2)`.
+///
+/// # Source
+/// Abramowitz and Stegun 1964, 7.1.26: the error is below 1.5e-7.
+#[inline(always)]
+fn normal<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
+    let z = simd.mul_f32s(simd.abs_f32s(x), simd.splat_f32s(std::f32::consts::FRAC_1_SQRT_2));
+    let t = simd.div_f32s(
+        simd.splat_f32s(1.0),
+        simd.mul_add_e_f32s(z, simd.splat_f32s(0.327_591_1), simd.splat_f32s(1.0)),
+    );
+    let bell = exp(simd, simd.neg_f32s(simd.mul_f32s(z, z)));
+    let mut p = simd.splat_f32s(1.061_405_4);
+    for c in [-1.453_152, 1.421_413_8, -0.284_496_74, 0.254_829_6] {
+        p = simd.mul_add_e_f32s(p, t, simd.splat_f32s(c));
+    }
+    let tail = simd.mul_f32s(simd.mul_f32s(p, t), simd.mul_f32s(bell, simd.splat_f32s(0.5)));
+    let below = simd.less_than_f32s(x, simd.splat_f32s(0.0));
+    (simd.select_f32s(below, tail, simd.sub_f32s(simd.splat_f32s(1.0), tail)), bell)
+}
+
+/// `x Φ(x)`.
+#[inline(always)]
+pub(crate) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    simd.mul_f32s(x, normal(simd, x).0)
+}
+
+/// `x Φ(x)` and its derivative `Φ(x) + x φ(x)`.
+#[inline(always)]
+pub(crate) fn gelu_with_slope<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
+    let (phi, bell) = normal(simd, x);
+    let density = simd.mul_f32s(bell, simd.splat_f32s(0.398_942_3));
+    (simd.mul_f32s(x, phi), simd.mul_add_e_f32s(x, density, phi))
+}
+
+/// `1 / (1 + e⁻ˣ)`.
+#[inline(always)]
+pub(crate) fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let one = simd.splat_f32s(1.0);
+    simd.div_f32s(one, simd.add_f32s(one, exp(simd, simd.neg_f32s(x))))
+}

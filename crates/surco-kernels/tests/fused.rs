@@ -85,7 +85,7 @@ fn norm_of(kind: NormKind, weight: &Tensor<1>, bias: Option<&Tensor<1>>) -> Norm
 
 #[test]
 fn norms_agree_with_plain_operators_on_odd_widths() {
-    for (rows, d) in [(1, 2), (3, 5), (97, 16), (200, 33), (13, 128)] {
+    for (rows, d) in [(3, 5), (1, 31), (97, 16), (200, 33), (13, 128)] {
         for kind in [NormKind::Layer, NormKind::Rms] {
             let shape: [Input<'_>; 3] = [(&[rows, d], 2.0), (&[d], 1.0), (&[d], 1.0)];
             agree(&format!("{kind:?} {rows} × {d}"), &shape, &|t| {
@@ -152,6 +152,14 @@ fn attention_within_ragged_segments_agrees_with_plain_operators() {
             flat(attend(matrix(&t[0], 3 * d), &segments, heads, scales, Some(&rotary)))
         });
     }
+}
+
+#[test]
+fn attention_over_a_long_series_agrees_with_plain_operators() {
+    let segments = Segments::of_lengths([700, 3]);
+    agree("700 tokens", &[(&[703, 3 * 32], 2.0)], &|t| {
+        flat(attend(matrix(&t[0], 96), &segments, 2, None, None))
+    });
 }
 
 fn turns(n: usize, e: usize, dtype: DType) -> Rotary {

@@ -116,16 +116,18 @@ impl<'a> Heads<'a> {
         let tokens = mixed.len() / d;
         let mut turned = std::mem::take(&mut scratch.turned);
         let qkv = self.changed(simd, qkv, &mut turned);
-        let stride = tokens.next_multiple_of(S::F32_LANES);
-        scratch.scores.resize(QUERY_ROWS * stride, 0.0);
+        let room = QUERY_ROWS * tokens.next_multiple_of(2 * S::F32_LANES);
+        if scratch.scores.len() < room {
+            scratch.scores.resize(room, 0.0);
+        }
         for h in 0..self.count {
-            let part = |i: usize| View::rows(qkv, 3 * d).from_column(i * d + h * e);
-            scratch.keys_across.fill::<S>(part(1).transposed(), e, tokens);
+            let part = |i: usize| View::rows(qkv, 3 * d).at_column(i * d + h * e);
+            let stride = scratch.keys_across.fill_wide::<S>(part(1).transposed(), e, tokens);
             scratch.values_along.fill::<S>(part(2), tokens, e);
             for first in (0..tokens).step_by(QUERY_ROWS) {
                 let rows = QUERY_ROWS.min(tokens - first);
                 let scores = &mut scratch.scores[..rows * stride];
-                let (a, b) = (part(0).from_row(first), &scratch.keys_across);
+                let (a, b) = (part(0).at_row(first), &scratch.keys_across);
                 simd.vectorize(Product { out: scores, stride, a, rows, b, onto: Onto::Bias });
                 softmax(simd, scores, stride, tokens, 1.0 / (e as f32).sqrt());
                 let (a, b) = (View::rows(scores, stride), &scratch.values_along);
@@ -164,11 +166,14 @@ impl<'a> Heads<'a> {
         grads.fill(0.0);
         let mut turned = std::mem::take(&mut scratch.turned);
         let now = self.changed(simd, qkv, &mut turned);
-        let stride = tokens.next_multiple_of(S::F32_LANES);
-        scratch.scores.resize(QUERY_ROWS * stride, 0.0);
-        scratch.slopes.resize(QUERY_ROWS * stride, 0.0);
+        let room = QUERY_ROWS * tokens.next_multiple_of(2 * S::F32_LANES);
+        for buffer in [&mut scratch.scores, &mut scratch.slopes] {
+            if buffer.len() < room {
+                buffer.resize(room, 0.0);
+            }
+        }
         for h in 0..self.count {
-            let head = OneHead { qkv: now, d_mixed, width: d, e, at: h * e, tokens, stride };
+            let head = OneHead { qkv: now, d_mixed, width: d, e, at: h * e, tokens };
             head.backward(simd, grads, scratch);
         }
         if self.changes() {
@@ -195,37 +200,33 @@ struct OneHead<'a> {
     e: usize,
     at: usize,
     tokens: usize,
-    stride: usize,
 }
 
 impl OneHead<'_> {
     fn part(&self, i: usize) -> View<'_> {
-        View::rows(self.qkv, 3 * self.width).from_column(i * self.width + self.at)
+        View::rows(self.qkv, 3 * self.width).at_column(i * self.width + self.at)
     }
 
     #[inline(always)]
     fn backward<S: Simd>(&self, simd: S, grads: &mut [f32], scratch: &mut Scratch) {
-        let Self { e, tokens, stride, .. } = *self;
+        let Self { e, tokens, .. } = *self;
         let d = self.width;
         let scale = 1.0 / (e as f32).sqrt();
-        scratch.keys_across.fill::<S>(self.part(1).transposed(), e, tokens);
+        let stride = scratch.keys_across.fill_wide::<S>(self.part(1).transposed(), e, tokens);
         scratch.keys_along.fill::<S>(self.part(1), tokens, e);
-        scratch.values_across.fill::<S>(self.part(2).transposed(), e, tokens);
+        scratch.values_across.fill_wide::<S>(self.part(2).transposed(), e, tokens);
         for first in (0..tokens).step_by(QUERY_ROWS) {
             let rows = QUERY_ROWS.min(tokens - first);
             let scores = &mut scratch.scores[..rows * stride];
             let slopes = &mut scratch.slopes[..rows * stride];
-            let queries = self.part(0).from_row(first);
-            let d_out = View::rows(self.d_mixed, d).from_column(self.at).from_row(first);
+            let queries = self.part(0).at_row(first);
+            let d_out = View::rows(self.d_mixed, d).at_column(self.at).at_row(first);
             let onto = Onto::Bias;
             let b = &scratch.keys_across;
             simd.vectorize(Product { out: scores, stride, a: queries, rows, b, onto });
             softmax(simd, scores, stride, tokens, scale);
             let b = &scratch.values_across;
             simd.vectorize(Product { out: slopes, stride, a: d_out, rows, b, onto });
-            for row in slopes.chunks_exact_mut(stride) {
-                row[tokens..].fill(0.0);
-            }
 
             // Values: dv += pᵀ d_out.
             let onto = Onto::Output;

@@ -37,8 +37,8 @@ impl WithSimd for AddPanel<'_> {
         let mut packed = Packed::default();
         for first in (0..rows).step_by(BLOCK_ROWS) {
             let block = BLOCK_ROWS.min(rows - first);
-            packed.fill::<S>(b.from_row(first), block, width);
-            let a = a.from_row(first).transposed();
+            packed.fill::<S>(b.at_row(first), block, width);
+            let a = a.at_row(first).transposed();
             let (out, onto) = (&mut *panel, Onto::Output);
             simd.vectorize(Product { out, stride: PANEL, a, rows: inner, b: &packed, onto });
         }
@@ -67,7 +67,7 @@ impl WeightGrad {
                 Task(AddPanel {
                     panel,
                     a: View::rows(a, inner),
-                    b: View::rows(b, outer).from_column(first),
+                    b: View::rows(b, outer).at_column(first),
                     rows,
                     inner,
                     width: PANEL.min(outer - first),

@@ -38,12 +38,12 @@ impl<'a> View<'a> {
     }
 
     /// The matrix from this column on.
-    pub(crate) fn from_column(self, column: usize) -> Self {
+    pub(crate) fn at_column(self, column: usize) -> Self {
         Self { data: &self.data[(column * self.col).min(self.data.len())..], ..self }
     }
 
     /// The matrix from this row on.
-    pub(crate) fn from_row(self, row: usize) -> Self {
+    pub(crate) fn at_row(self, row: usize) -> Self {
         Self { data: &self.data[(row * self.row).min(self.data.len())..], ..self }
     }
 
@@ -85,6 +85,14 @@ impl Packed {
         packed
     }
 
+    /// As [`Packed::fill`], with columns of zeros up to the next whole panel. Gives their number.
+    #[inline(always)]
+    pub(crate) fn fill_wide<S: Simd>(&mut self, b: View<'_>, inner: usize, outer: usize) -> usize {
+        self.fill::<S>(b, inner, outer);
+        self.outer = outer.next_multiple_of(self.panel);
+        self.outer
+    }
+
     /// Packs another matrix into the same memory, without bias.
     #[inline(always)]
     pub(crate) fn fill<S: Simd>(&mut self, b: View<'_>, inner: usize, outer: usize) {
@@ -102,6 +110,18 @@ impl Packed {
         for (p, block) in self.values[..length].chunks_exact_mut(panel * inner).enumerate() {
             let first = p * panel;
             let width = panel.min(outer - first);
+            if b.row == 1 && b.col != 1 {
+                for j in 0..width {
+                    let from = &b.data[(first + j) * b.col..][..inner];
+                    for (value, from) in block[j..].iter_mut().step_by(panel).zip(from) {
+                        *value = *from;
+                    }
+                }
+                if width < panel {
+                    block.chunks_exact_mut(panel).for_each(|line| line[width..].fill(0.0));
+                }
+                continue;
+            }
             for (k, line) in block.chunks_exact_mut(panel).enumerate() {
                 let start = k * b.row + first * b.col;
                 if b.col == 1 {

@@ -31,11 +31,12 @@ const EVERYDAY: [&str; 13] = [
 ];
 
 /// Heavy dependencies and the rooms that may have them.
-const HEAVY: [(&str, &[&str]); 25] = [
+const HEAVY: [(&str, &[&str]); 26] = [
     ("anyhow", &["surco"]),
     ("axum", &["surco-serve"]),
     ("base64", &["surco-eval"]),
     ("burn", &["surco-kernels", "surco-net", "surco-learn"]),
+    ("burn-std", &["surco-kernels"]),
     ("bytes", &["surco-collect"]),
     ("clap", &["surco"]),
     ("crc32c", &["surco-store"]),

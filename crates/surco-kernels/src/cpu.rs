@@ -7,6 +7,7 @@ use pulp::{Arch, WithSimd};
 pub(crate) mod adamw;
 pub(crate) mod attend;
 mod bf16;
+mod buffer;
 pub(crate) mod elementwise;
 mod grads;
 pub(crate) mod loss;
@@ -18,13 +19,10 @@ mod rows;
 pub(crate) mod series;
 mod vector;
 
+pub(crate) use buffer::Buffer;
+
 /// Runs a kernel with the widest vectors this processor has.
 pub(crate) fn run<K: WithSimd>(kernel: K) -> K::Output {
     static ARCH: OnceLock<Arch> = OnceLock::new();
     ARCH.get_or_init(Arch::new).dispatch(kernel)
-}
-
-/// Memory for values that will all be written.
-pub(crate) fn fresh(length: usize) -> Vec<f32> {
-    vec![0.0; length]
 }

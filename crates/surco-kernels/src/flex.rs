@@ -2,8 +2,9 @@
 
 use burn::backend::Flex;
 use burn::backend::flex::{FlexTensor, Layout};
-use burn::tensor::{Bytes, DType, Shape};
+use burn::tensor::{DType, Shape};
 
+use crate::cpu::Buffer;
 use crate::cpu::attend::Heads;
 use crate::cpu::mixer::{self, Mixer};
 use crate::cpu::mlp::{self};
@@ -11,14 +12,15 @@ use crate::cpu::norm::RowNorm;
 use crate::cpu::{elementwise, loss, series};
 use crate::operator::Operator;
 use crate::operators::{Attend, Attention, Gelu, Linear, Loss, Mlp, Normalise, SwiGlu};
+use crate::shared::bytes;
 
 /// A tensor of these values.
-fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
-    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32)
+fn tensor(values: impl Into<Buffer>, shape: Shape) -> FlexTensor {
+    FlexTensor::new(bytes(values.into()), Layout::contiguous(shape), DType::F32)
 }
 
 /// Gradients in the shape of what they belong to, for tensors that are there.
-fn like(values: Vec<f32>, of: &FlexTensor) -> Option<FlexTensor> {
+fn like(values: impl Into<Buffer>, of: &FlexTensor) -> Option<FlexTensor> {
     let shape = of.layout().shape();
     (shape.num_elements() > 0).then(|| tensor(values, shape.clone()))
 }

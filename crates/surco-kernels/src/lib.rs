@@ -20,6 +20,7 @@ mod layer;
 mod operator;
 mod operators;
 mod segments;
+mod shared;
 
 pub use adamw::AdamW;
 pub use layer::{

@@ -8,7 +8,7 @@ use super::matmul::{Onto, Packed, Product, View};
 use super::mlp::{activate, activate_backward};
 use super::rows::{CHUNK_ROWS, held, packed, packed_back, with_scratch};
 use super::vector::add_rows;
-use super::{fresh, run};
+use super::{Buffer, run};
 use crate::Activation;
 
 /// Values that one task takes of a tensor without rows.
@@ -35,8 +35,8 @@ impl WithSimd for Rows<'_> {
     }
 }
 
-fn products(x: &[f32], b: &Packed, (width, stride): (usize, usize)) -> Vec<f32> {
-    let mut out = fresh(x.len() / width.max(1) * stride);
+fn products(x: &[f32], b: &Packed, (width, stride): (usize, usize)) -> Buffer {
+    let mut out = Buffer::fresh(x.len() / width.max(1) * stride);
     x.par_chunks(CHUNK_ROWS * width)
         .zip(out.par_chunks_mut(CHUNK_ROWS * stride))
         .for_each(|(x, out)| run(Rows { x, out, width, stride, b }));
@@ -49,7 +49,7 @@ pub(crate) fn linear(
     w: &[f32],
     bias: Option<&[f32]>,
     (d, out): (usize, usize),
-) -> Vec<f32> {
+) -> Buffer {
     products(x, &packed(w, d, out, bias), (d, out))
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn linear_backward(
     w: &[f32],
     dy: &[f32],
     (d, out): (usize, usize),
-) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+) -> (Buffer, Vec<f32>, Vec<f32>) {
     let dx = products(dy, &packed_back(w, d, out), (out, d));
     let mut dw = WeightGrad::new(d, out);
     dw.add(x, dy, dy.len() / out.max(1)).for_each(Task::run);
@@ -116,8 +116,8 @@ impl WithSimd for ActivateBackward<'_> {
     }
 }
 
-fn activated(kind: Activation, x: &[f32], (wide, h): (usize, usize), rows: usize) -> Vec<f32> {
-    let mut out = fresh(x.len() / wide.max(1) * h);
+fn activated(kind: Activation, x: &[f32], (wide, h): (usize, usize), rows: usize) -> Buffer {
+    let mut out = Buffer::fresh(x.len() / wide.max(1) * h);
     x.par_chunks(rows * wide)
         .zip(out.par_chunks_mut(rows * h))
         .for_each(|(x, out)| run(Activate { kind, x, out, h }));
@@ -129,8 +129,8 @@ fn activated_backward(
     x: &[f32],
     dy: &[f32],
     (wide, h, rows): (usize, usize, usize),
-) -> Vec<f32> {
-    let mut dx = fresh(x.len());
+) -> Buffer {
+    let mut dx = Buffer::fresh(x.len());
     let pairs = x.par_chunks(rows * wide).zip(dx.par_chunks_mut(rows * wide));
     pairs.zip(dy.par_chunks(rows * h)).for_each(|((x, dx), dy)| {
         with_scratch(|s| {
@@ -143,21 +143,21 @@ fn activated_backward(
 }
 
 /// `x Φ(x)`.
-pub(crate) fn gelu(x: &[f32]) -> Vec<f32> {
+pub(crate) fn gelu(x: &[f32]) -> Buffer {
     activated(Activation::Gelu, x, (1, 1), CHUNK)
 }
 
 /// The gradient of [`gelu`].
-pub(crate) fn gelu_backward(x: &[f32], dy: &[f32]) -> Vec<f32> {
+pub(crate) fn gelu_backward(x: &[f32], dy: &[f32]) -> Buffer {
     activated_backward(Activation::Gelu, x, dy, (1, 1, CHUNK))
 }
 
 /// Gates and values, `[n, 2 h]`, to `[n, h]`.
-pub(crate) fn swiglu(x: &[f32], h: usize) -> Vec<f32> {
+pub(crate) fn swiglu(x: &[f32], h: usize) -> Buffer {
     activated(Activation::SwiGlu, x, (2 * h, h), CHUNK_ROWS)
 }
 
 /// The gradient of [`swiglu`].
-pub(crate) fn swiglu_backward(x: &[f32], dy: &[f32], h: usize) -> Vec<f32> {
+pub(crate) fn swiglu_backward(x: &[f32], dy: &[f32], h: usize) -> Buffer {
     activated_backward(Activation::SwiGlu, x, dy, (2 * h, h, CHUNK_ROWS))
 }

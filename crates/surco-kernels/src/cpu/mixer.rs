@@ -13,7 +13,7 @@ use super::rows::{
     CHUNK_ROWS, Weight, cut, groups, held, packed_back, round_rows, rows_of, with_scratch,
 };
 use super::vector::add_rows;
-use super::{fresh, run};
+use super::{Buffer, run};
 use crate::{Precision, Segments};
 
 /// The layer on slices.
@@ -32,7 +32,7 @@ pub(crate) struct Mixer<'a> {
 
 /// Gradients of the layer; those of weights that are not there are 0.
 pub(crate) struct MixerGrads {
-    pub(crate) dx: Vec<f32>,
+    pub(crate) dx: Buffer,
     pub(crate) norm: Vec<f32>,
     pub(crate) norm_bias: Vec<f32>,
     pub(crate) qkv: Vec<f32>,
@@ -158,7 +158,7 @@ impl<'a> Mixer<'a> {
         segments: &Segments,
         keep: bool,
         precision: Precision,
-    ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    ) -> (Buffer, Buffer, Buffer) {
         let d = self.width();
         let n = x.len() / d;
         let qkv_weight = Weight::new(self.qkv, (d, 3 * d), self.qkv_bias, precision);
@@ -166,9 +166,12 @@ impl<'a> Mixer<'a> {
         let ranges: Vec<Range<usize>> = segments.ranges().collect();
         let groups = groups(&ranges, CHUNK_ROWS);
         let rows = rows_of(&groups, &ranges);
-        let mut out = fresh(x.len());
-        let (mut qkv, mut mixed) =
-            if keep { (fresh(3 * n * d), fresh(n * d)) } else { Default::default() };
+        let mut out = Buffer::fresh(x.len());
+        let (mut qkv, mut mixed) = if keep {
+            (Buffer::fresh(3 * n * d), Buffer::fresh(n * d))
+        } else {
+            Default::default()
+        };
         let outs = cut(&mut out, &rows, d);
         let one = |(group, rows): (&Range<usize>, &Range<usize>),
                    out: &mut [f32],
@@ -221,12 +224,16 @@ impl<'a> Mixer<'a> {
             (WeightGrad::new(d, 3 * d), WeightGrad::new(d, d));
         let ranges: Vec<Range<usize>> = segments.ranges().collect();
         let rounds = groups(&ranges, round_rows(8 * d));
-        let mut dx = fresh(x.len());
+        let mut dx = Buffer::fresh(x.len());
         let scales = 2 * (d / self.heads);
         let width = 6 * d + scales;
         let mut sums = vec![0.0; width];
-        let (mut normed, mut d_qkv, mut qkv, mut mixed) =
-            <(Vec<f32>, Vec<f32>, Vec<f32>, Vec<f32>)>::default();
+        let most = rounds.iter().map(|r| ranges[r.end - 1].end - ranges[r.start].start).max();
+        let most = most.unwrap_or(0);
+        let (mut normed, mut d_qkv) = (Buffer::fresh(most * d), Buffer::fresh(3 * most * d));
+        let again_rows = if kept.is_none() { most } else { 0 };
+        let (mut qkv, mut mixed) =
+            (Buffer::fresh(3 * again_rows * d), Buffer::fresh(again_rows * d));
         for round in rounds {
             let ranges = &ranges[round];
             let (start, end) = (ranges[0].start, ranges[ranges.len() - 1].end);
@@ -236,14 +243,14 @@ impl<'a> Mixer<'a> {
             let local: Vec<Range<usize>> =
                 rows.iter().map(|r| r.start - start..r.end - start).collect();
             let (x, dy) = (&x[start * d..end * d], &dy[start * d..end * d]);
-            let normed = held(&mut normed, count * d);
-            let d_qkv = held(&mut d_qkv, 3 * count * d);
+            let normed = &mut normed[..count * d];
+            let d_qkv = &mut d_qkv[..3 * count * d];
             let (qkv, mixed) = match (kept, &again) {
                 (Some(kept), _) => {
                     (&kept.qkv[3 * start * d..3 * end * d], &kept.mixed[start * d..end * d])
                 }
                 (None, Some(weight)) => {
-                    let (qkv, mixed) = (held(&mut qkv, 3 * count * d), held(&mut mixed, count * d));
+                    let (qkv, mixed) = (&mut qkv[..3 * count * d], &mut mixed[..count * d]);
                     let parts = cut(qkv, &local, 3 * d).into_par_iter().zip(cut(mixed, &local, d));
                     groups.par_iter().zip(&local).zip(cut(normed, &local, d)).zip(parts).for_each(
                         |(((group, at), normed), (qkv, mixed))| {

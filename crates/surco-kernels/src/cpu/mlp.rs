@@ -10,7 +10,7 @@ use super::rows::{
     CHUNK_ROWS, Weight, cut, even, held, packed, packed_back, round_rows, with_scratch,
 };
 use super::vector::{add_rows, gelu, gelu_with_slope, map, sigmoid};
-use super::{fresh, run};
+use super::{Buffer, run};
 use crate::{Activation, Precision};
 
 /// The layer on slices: `up` is `[d, u]` with `u` the hidden width, twice it for gates and values.
@@ -26,7 +26,7 @@ pub(crate) struct Mlp<'a> {
 
 /// Gradients of the layer; those of biases that are not there are 0.
 pub(crate) struct MlpGrads {
-    pub(crate) dx: Vec<f32>,
+    pub(crate) dx: Buffer,
     pub(crate) norm: Vec<f32>,
     pub(crate) norm_bias: Vec<f32>,
     pub(crate) up: Vec<f32>,
@@ -227,17 +227,12 @@ impl Mlp<'_> {
     }
 
     /// The layer's output and, where `keep`, its hidden values.
-    pub(crate) fn forward(
-        &self,
-        x: &[f32],
-        keep: bool,
-        precision: Precision,
-    ) -> (Vec<f32>, Vec<f32>) {
+    pub(crate) fn forward(&self, x: &[f32], keep: bool, precision: Precision) -> (Buffer, Buffer) {
         let (d, u, h) = self.widths();
         let up = Weight::new(self.up, (d, u), self.up_bias, precision);
         let down = Weight::new(self.down, (h, d), self.down_bias, precision);
-        let mut out = fresh(x.len());
-        let mut kept = fresh(if keep { x.len() / d * u } else { 0 });
+        let mut out = Buffer::fresh(x.len());
+        let mut kept = Buffer::fresh(if keep { x.len() / d * u } else { 0 });
         let chunk = |x: &[f32], out: &mut [f32], kept: Option<&mut [f32]>| {
             with_scratch(|s| {
                 let rows = x.len() / d;
@@ -267,13 +262,13 @@ impl Mlp<'_> {
         let up = kept.is_none().then(|| packed(self.up, d, u, self.up_bias));
         let (up_back, down_back) = (packed_back(self.up, d, u), packed_back(self.down, h, d));
         let (mut d_up, mut d_down) = (WeightGrad::new(d, u), WeightGrad::new(h, d));
-        let mut dx = fresh(x.len());
+        let mut dx = Buffer::fresh(x.len());
         let width = 2 * d + u + d;
         let mut sums = vec![0.0; width];
         let round = round_rows(d + u + h);
         let most = round.min(rows);
         let (mut normed, mut active, mut hidden) =
-            (fresh(most * d), fresh(most * h), fresh(most * u));
+            (Buffer::fresh(most * d), Buffer::fresh(most * h), Buffer::fresh(most * u));
         for at in even(rows, round) {
             let count = at.len();
             let (x, dy) = (&x[at.start * d..at.end * d], &dy[at.start * d..at.end * d]);

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::rows::{CHUNK_ROWS, held, with_scratch};
 use super::vector::{dot, map, sum, update};
-use super::{fresh, run};
+use super::{Buffer, run};
 use crate::NormKind;
 
 /// A normalisation on slices.
@@ -164,9 +164,9 @@ impl RowNorm<'_> {
 
 impl RowNorm<'_> {
     /// Normalises every row, on every core.
-    pub(crate) fn all(&self, x: &[f32]) -> Vec<f32> {
+    pub(crate) fn all(&self, x: &[f32]) -> Buffer {
         let chunk = CHUNK_ROWS * self.weight.len();
-        let mut out = fresh(x.len());
+        let mut out = Buffer::fresh(x.len());
         x.par_chunks(chunk)
             .zip(out.par_chunks_mut(chunk))
             .for_each(|(x, out)| run(NormRows { norm: *self, x, out }));
@@ -174,10 +174,10 @@ impl RowNorm<'_> {
     }
 
     /// Gradients of the input, the scale and the shift.
-    pub(crate) fn all_backward(&self, x: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    pub(crate) fn all_backward(&self, x: &[f32], dy: &[f32]) -> (Buffer, Vec<f32>, Vec<f32>) {
         let width = self.weight.len();
         let chunk = CHUNK_ROWS * width;
-        let mut dx = fresh(x.len());
+        let mut dx = Buffer::fresh(x.len());
         let mut partial = vec![0.0; x.len().div_ceil(chunk) * 2 * width];
         let pairs = x.par_chunks(chunk).zip(dy.par_chunks(chunk));
         let outs = dx.par_chunks_mut(chunk).zip(partial.par_chunks_mut(2 * width));

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::attend::{AttendGrads, Heads, Scratch};
 use super::rows::{CHUNK_ROWS, cut, groups, rows_of, with_scratch};
-use super::{fresh, run};
+use super::{Buffer, run};
 use crate::Segments;
 
 struct Forward<'a> {
@@ -53,12 +53,12 @@ impl<'a> Heads<'a> {
 }
 
 /// `[n, 3 d]` to `[n, d]`.
-pub(crate) fn attend(heads: &Heads<'_>, qkv: &[f32], segments: &Segments) -> Vec<f32> {
+pub(crate) fn attend(heads: &Heads<'_>, qkv: &[f32], segments: &Segments) -> Buffer {
     let d = heads.width;
     let ranges: Vec<Range<usize>> = segments.ranges().collect();
     let groups = groups(&ranges, CHUNK_ROWS);
     let rows = rows_of(&groups, &ranges);
-    let mut out = fresh(segments.tokens() * d);
+    let mut out = Buffer::fresh(segments.tokens() * d);
     groups.par_iter().zip(&rows).zip(cut(&mut out, &rows, d)).for_each(|((group, rows), out)| {
         for segment in &ranges[group.clone()] {
             let at = segment.start - rows.start..segment.end - rows.start;
@@ -78,12 +78,12 @@ pub(crate) fn attend_backward(
     qkv: &[f32],
     d_mixed: &[f32],
     segments: &Segments,
-) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+) -> (Buffer, Vec<f32>, Vec<f32>) {
     let (d, e) = (heads.width, heads.width / heads.count);
     let ranges: Vec<Range<usize>> = segments.ranges().collect();
     let groups = groups(&ranges, CHUNK_ROWS);
     let rows = rows_of(&groups, &ranges);
-    let mut out = fresh(qkv.len());
+    let mut out = Buffer::fresh(qkv.len());
     let mut partial = vec![0.0; groups.len() * 2 * e];
     let outs = cut(&mut out, &rows, 3 * d).into_par_iter().zip(partial.par_chunks_mut(2 * e));
     groups.par_iter().zip(&rows).zip(outs).for_each(|((group, rows), (out, d_scales))| {

@@ -97,7 +97,7 @@ impl<'a> Heads<'a> {
                     grad.fill(0.0);
                     let d_weight = &mut d_scales[first..first + e];
                     let to = NormGrads { dx: grad, d_weight, d_bias: &mut nothing };
-                    Self::norm(scale).rows_backward(simd, head, &mut dn[..e], to);
+                    Self::norm(scale).rows_backward(simd, head, &dn[..e], to);
                 }
             }
         }

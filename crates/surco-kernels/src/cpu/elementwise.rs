@@ -6,8 +6,9 @@ use rayon::prelude::*;
 use super::grads::{Task, WeightGrad};
 use super::matmul::{Onto, Packed, Product, View};
 use super::mlp::{activate, activate_backward};
+use super::norm::two;
 use super::rows::{CHUNK_ROWS, held, packed, packed_back, with_scratch};
-use super::vector::add_rows;
+use super::vector::{add_rows, gelu_with_slope};
 use super::{Buffer, run};
 use crate::Activation;
 
@@ -124,22 +125,26 @@ fn activated(kind: Activation, x: &[f32], (wide, h): (usize, usize), rows: usize
     out
 }
 
-fn activated_backward(
-    kind: Activation,
-    x: &[f32],
-    dy: &[f32],
-    (wide, h, rows): (usize, usize, usize),
-) -> Buffer {
-    let mut dx = Buffer::fresh(x.len());
-    let pairs = x.par_chunks(rows * wide).zip(dx.par_chunks_mut(rows * wide));
-    pairs.zip(dy.par_chunks(rows * h)).for_each(|((x, dx), dy)| {
-        with_scratch(|s| {
-            dx.copy_from_slice(x);
-            let out = held(&mut s.a, dy.len());
-            run(ActivateBackward { kind, x: dx, out, dy, h });
-        });
-    });
-    dx
+struct GeluBackward<'a> {
+    dx: &'a mut [f32],
+    x: &'a [f32],
+    dy: &'a [f32],
+}
+
+impl WithSimd for GeluBackward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        two(
+            simd,
+            self.dx,
+            self.x,
+            self.dy,
+            #[inline(always)]
+            |_, x, g| simd.mul_f32s(gelu_with_slope(simd, x).1, g),
+        );
+    }
 }
 
 /// `x Φ(x)`.
@@ -149,7 +154,10 @@ pub(crate) fn gelu(x: &[f32]) -> Buffer {
 
 /// The gradient of [`gelu`].
 pub(crate) fn gelu_backward(x: &[f32], dy: &[f32]) -> Buffer {
-    activated_backward(Activation::Gelu, x, dy, (1, 1, CHUNK))
+    let mut dx = Buffer::fresh(x.len());
+    let parts = dx.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).zip(dy.par_chunks(CHUNK));
+    parts.for_each(|((dx, x), dy)| run(GeluBackward { dx, x, dy }));
+    dx
 }
 
 /// Gates and values, `[n, 2 h]`, to `[n, h]`.
@@ -159,5 +167,15 @@ pub(crate) fn swiglu(x: &[f32], h: usize) -> Buffer {
 
 /// The gradient of [`swiglu`].
 pub(crate) fn swiglu_backward(x: &[f32], dy: &[f32], h: usize) -> Buffer {
-    activated_backward(Activation::SwiGlu, x, dy, (2 * h, h, CHUNK_ROWS))
+    let mut dx = Buffer::fresh(x.len());
+    let (wide, narrow) = (CHUNK_ROWS * 2 * h, CHUNK_ROWS * h);
+    let pairs = x.par_chunks(wide).zip(dx.par_chunks_mut(wide));
+    pairs.zip(dy.par_chunks(narrow)).for_each(|((x, dx), dy)| {
+        with_scratch(|s| {
+            dx.copy_from_slice(x);
+            let out = held(&mut s.a, dy.len());
+            run(ActivateBackward { kind: Activation::SwiGlu, x: dx, out, dy, h });
+        });
+    });
+    dx
 }

@@ -3,8 +3,8 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::rows::{CHUNK_ROWS, held, with_scratch};
-use super::vector::{dot, map, sum, update};
+use super::rows::CHUNK_ROWS;
+use super::vector::{map, sum, update};
 use super::{Buffer, run};
 use crate::NormKind;
 
@@ -81,21 +81,13 @@ impl RowNorm<'_> {
     }
 
     /// Adds to `dx` what `dn` means for the input of every row, and to the gradients of scale and shift.
-    /// Spoils `dn`.
     #[inline(always)]
-    pub(crate) fn rows_backward<S: Simd>(
-        &self,
-        simd: S,
-        x: &[f32],
-        dn: &mut [f32],
-        to: NormGrads<'_>,
-    ) {
+    pub(crate) fn rows_backward<S: Simd>(&self, simd: S, x: &[f32], dn: &[f32], to: NormGrads<'_>) {
         let width = self.weight.len();
         let NormGrads { dx, d_weight, d_bias } = to;
-        for ((x, dn), dx) in
-            x.chunks_exact(width).zip(dn.chunks_exact_mut(width)).zip(dx.chunks_exact_mut(width))
-        {
-            let (mean, scale) = self.moments(simd, x);
+        let rows = x.chunks_exact(width).zip(dn.chunks_exact(width));
+        for ((x, dn), dx) in rows.zip(dx.chunks_exact_mut(width)) {
+            let (mean, spread) = self.moments(simd, x);
             if self.bias.is_some() {
                 update(
                     simd,
@@ -105,60 +97,58 @@ impl RowNorm<'_> {
                     |o, g| simd.add_f32s(o, g),
                 );
             }
-            let (centre, spread) = (simd.splat_f32s(mean), simd.splat_f32s(scale));
-            two(
-                simd,
-                d_weight,
-                x,
-                dn,
-                #[inline(always)]
-                |o, v, g| {
-                    simd.mul_add_e_f32s(simd.mul_f32s(simd.sub_f32s(v, centre), spread), g, o)
-                },
-            );
-            update(
-                simd,
-                dn,
-                self.weight,
-                #[inline(always)]
-                |g, w| simd.mul_f32s(g, w),
-            );
-            let along = (dot(simd, dn, x)
-                - mean
-                    * sum(
-                        simd,
-                        dn,
-                        #[inline(always)]
-                        |g| g,
-                    ))
-                * scale
-                / width as f32;
+            let at = Centre { mean: simd.splat_f32s(mean), spread: simd.splat_f32s(spread) };
+            let (along, across) = self.row_sums(simd, x, dn, (at, d_weight));
             let across = match self.kind {
-                NormKind::Layer => {
-                    sum(
-                        simd,
-                        dn,
-                        #[inline(always)]
-                        |g| g,
-                    ) / width as f32
-                }
+                NormKind::Layer => across / width as f32,
                 NormKind::Rms => 0.0,
             };
-            let (along, across) = (simd.splat_f32s(along), simd.splat_f32s(across));
-            two(
+            let along = simd.splat_f32s(along / width as f32);
+            let across = simd.splat_f32s(across);
+            three(
                 simd,
                 dx,
-                x,
-                dn,
+                [x, dn, self.weight],
                 #[inline(always)]
-                |o, v, g| {
-                    let unit = simd.mul_f32s(simd.sub_f32s(v, centre), spread);
-                    let inside =
-                        simd.sub_f32s(simd.sub_f32s(g, across), simd.mul_f32s(unit, along));
-                    simd.mul_add_e_f32s(inside, spread, o)
+                |o, [v, g, w]| {
+                    let inside = simd.sub_f32s(simd.mul_f32s(g, w), across);
+                    let inside = simd.sub_f32s(inside, simd.mul_f32s(at.unit(simd, v), along));
+                    simd.mul_add_e_f32s(inside, at.spread, o)
                 },
             );
         }
+    }
+
+    /// `Σ unit · dn · weight` and `Σ dn · weight` of a row; adds `unit · dn` to the scale's gradient.
+    #[inline(always)]
+    fn row_sums<S: Simd>(
+        &self,
+        simd: S,
+        x: &[f32],
+        dn: &[f32],
+        (at, d_weight): (Centre<S>, &mut [f32]),
+    ) -> (f32, f32) {
+        let (x_body, x_tail) = S::as_simd_f32s(x);
+        let (g_body, g_tail) = S::as_simd_f32s(dn);
+        let (w_body, w_tail) = S::as_simd_f32s(self.weight);
+        let (o_body, o_tail) = S::as_mut_simd_f32s(d_weight);
+        let (mut along, mut across) = (simd.splat_f32s(0.0), simd.splat_f32s(0.0));
+        for (((&v, &g), &w), o) in x_body.iter().zip(g_body).zip(w_body).zip(o_body) {
+            let unit = at.unit(simd, v);
+            *o = simd.mul_add_e_f32s(unit, g, *o);
+            let scaled = simd.mul_f32s(g, w);
+            across = simd.add_f32s(across, scaled);
+            along = simd.mul_add_e_f32s(unit, scaled, along);
+        }
+        if !x_tail.is_empty() {
+            let (v, g) = (simd.partial_load_f32s(x_tail), simd.partial_load_f32s(g_tail));
+            let (unit, o) = (at.unit(simd, v), simd.partial_load_f32s(o_tail));
+            simd.partial_store_f32s(o_tail, simd.mul_add_e_f32s(unit, g, o));
+            let scaled = simd.mul_f32s(g, simd.partial_load_f32s(w_tail));
+            across = simd.add_f32s(across, scaled);
+            along = simd.mul_add_e_f32s(unit, scaled, along);
+        }
+        (simd.reduce_sum_f32s(along), simd.reduce_sum_f32s(across))
     }
 }
 
@@ -182,17 +172,10 @@ impl RowNorm<'_> {
         let pairs = x.par_chunks(chunk).zip(dy.par_chunks(chunk));
         let outs = dx.par_chunks_mut(chunk).zip(partial.par_chunks_mut(2 * width));
         pairs.zip(outs).for_each(|((x, dy), (dx, sums))| {
-            with_scratch(|s| {
-                let dn = held(&mut s.a, dy.len());
-                dn.copy_from_slice(dy);
-                let (d_weight, d_bias) = sums.split_at_mut(width);
-                run(NormRowsBackward {
-                    norm: *self,
-                    x,
-                    dn,
-                    to: NormGrads { dx, d_weight, d_bias },
-                });
-            });
+            dx.fill(0.0);
+            let (d_weight, d_bias) = sums.split_at_mut(width);
+            let to = NormGrads { dx, d_weight, d_bias };
+            run(NormRowsBackward { norm: *self, x, dn: dy, to });
         });
         let mut sums = vec![0.0; 2 * width];
         for part in partial.chunks_exact(2 * width) {
@@ -200,6 +183,20 @@ impl RowNorm<'_> {
         }
         let bias = sums.split_off(width);
         (dx, sums, bias)
+    }
+}
+
+/// A row's mean and 1 / deviation.
+#[derive(Clone, Copy)]
+struct Centre<S: Simd> {
+    mean: S::f32s,
+    spread: S::f32s,
+}
+
+impl<S: Simd> Centre<S> {
+    #[inline(always)]
+    fn unit(&self, simd: S, v: S::f32s) -> S::f32s {
+        simd.mul_f32s(simd.sub_f32s(v, self.mean), self.spread)
     }
 }
 
@@ -232,6 +229,30 @@ pub(crate) fn two<S: Simd>(
     }
 }
 
+/// `out = f(out, a)` for three operands.
+#[inline(always)]
+fn three<S: Simd>(
+    simd: S,
+    out: &mut [f32],
+    a: [&[f32]; 3],
+    f: impl Fn(S::f32s, [S::f32s; 3]) -> S::f32s,
+) {
+    assert!(a.iter().all(|a| a.len() == out.len()));
+    let (out_body, out_tail) = S::as_mut_simd_f32s(out);
+    let [(x, x_tail), (y, y_tail), (z, z_tail)] = a.map(S::as_simd_f32s);
+    for (((o, &x), &y), &z) in out_body.iter_mut().zip(x).zip(y).zip(z) {
+        *o = f(*o, [x, y, z]);
+    }
+    if !x_tail.is_empty() {
+        let there = simd.partial_load_f32s(out_tail);
+        let tails = [x_tail, y_tail, z_tail].map(
+            #[inline(always)]
+            |t| simd.partial_load_f32s(t),
+        );
+        simd.partial_store_f32s(out_tail, f(there, tails));
+    }
+}
+
 /// Normalises rows.
 pub(crate) struct NormRows<'a> {
     pub(crate) norm: RowNorm<'a>,
@@ -248,11 +269,11 @@ impl WithSimd for NormRows<'_> {
     }
 }
 
-/// The backward of [`NormRows`]; spoils `dn`.
+/// The backward of [`NormRows`].
 pub(crate) struct NormRowsBackward<'a> {
     pub(crate) norm: RowNorm<'a>,
     pub(crate) x: &'a [f32],
-    pub(crate) dn: &'a mut [f32],
+    pub(crate) dn: &'a [f32],
     pub(crate) to: NormGrads<'a>,
 }
 

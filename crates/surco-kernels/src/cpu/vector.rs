@@ -125,9 +125,37 @@ fn normal<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
 }
 
 /// `x Φ(x)`.
+///
+/// # Source
+/// The error function as a quotient of polynomials of `z²` on |z| ≤ 4, as Eigen and XLA have it.
 #[inline(always)]
 pub(crate) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    simd.mul_f32s(x, normal(simd, x).0)
+    let z = simd.mul_f32s(x, simd.splat_f32s(std::f32::consts::FRAC_1_SQRT_2));
+    // The order of the operands keeps what is not a number.
+    let z = simd.min_f32s(simd.splat_f32s(4.0), simd.max_f32s(simd.splat_f32s(-4.0), z));
+    let square = simd.mul_f32s(z, z);
+    let mut p = simd.splat_f32s(-2.726_142_3e-10);
+    for c in [
+        2.770_681_4e-8,
+        -2.101_024e-6,
+        -5.692_506_4e-5,
+        -7.349_906e-4,
+        -2.954_6e-3,
+        -1.609_603_3e-2,
+    ] {
+        p = simd.mul_add_e_f32s(p, square, simd.splat_f32s(c));
+    }
+    let mut q = simd.splat_f32s(-1.456_607_2e-5);
+    for c in [-2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2] {
+        q = simd.mul_add_e_f32s(q, square, simd.splat_f32s(c));
+    }
+    let erf = simd.div_f32s(simd.mul_f32s(z, p), q);
+    let half = simd.splat_f32s(0.5);
+    let phi = simd.mul_add_e_f32s(erf, half, half);
+    let none = simd.less_than_or_equal_f32s(z, simd.splat_f32s(-4.0));
+    let all = simd.greater_than_or_equal_f32s(z, simd.splat_f32s(4.0));
+    let phi = simd.select_f32s(none, simd.splat_f32s(0.0), phi);
+    simd.mul_f32s(x, simd.select_f32s(all, simd.splat_f32s(1.0), phi))
 }
 
 /// `x Φ(x)` and its derivative `Φ(x) + x φ(x)`.

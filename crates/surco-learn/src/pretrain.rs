@@ -277,7 +277,7 @@ impl<'a> Trainer<'a> {
             let done = step + 1;
             let due = step == 0 || done.is_multiple_of(self.config.validate_every_steps);
             let validation = (due || done == steps).then(|| self.validate(&encoder));
-            let tokens = parts.iter().map(|p| p.batch.valid_nt.sum() as u64).sum();
+            let tokens = parts.iter().map(|p| p.batch.tokens() as u64).sum();
             curve.0.push(CurvePoint { step: done, loss, validation, learning_rate: rate, tokens });
             progress.report("pretrain", done, steps, &format!("loss {loss:.4}"));
             if done.is_multiple_of(self.config.checkpoint_every_steps) || done == steps {
@@ -328,11 +328,13 @@ impl<'a> Trainer<'a> {
         Model {
             encoder: encoder.valid(),
             config: ModelConfig {
-                schema: 1,
+                schema: 2,
                 size: c.size,
                 normalisation: self.norm.clone(),
                 queries: QueryGrid { count: 12, parts: 4 },
                 max_dates: c.max_dates,
+                patch_px: vec![1],
+                context: Vec::new(),
                 card: Card {
                     stages: vec![stage],
                     data: self.pool.data.clone(),
@@ -351,14 +353,12 @@ mod tests {
     const DOCUMENTED: &str = include_str!("../../../docs/config/pretrain.toml");
 
     fn pool() -> SeriesPool {
-        let sample = |k: usize| Sample {
-            days: (0..12).map(|d| 19_500 + d * 24).collect(),
-            values: (0..24)
-                .map(|i| 0.2 + 0.1 * ((i / 2) as f32 * 0.5 + (k % 3) as f32).sin())
-                .collect(),
-            south: true,
+        let sample = |k: usize| {
+            let value = |i: i32| 0.2 + 0.1 * ((i / 2) as f32 * 0.5 + (k % 3) as f32).sin();
+            let days = (0..12).map(|d| 19_500 + d * 24).collect();
+            Sample::series(days, (0..24).map(value).collect(), true)
         };
-        let band = |centre_nm| SpectralBand { centre_nm, width_nm: 30.0 };
+        let band = |centre_nm| SpectralBand::optical(centre_nm, 30.0);
         SeriesPool {
             bands: vec![band(665.0), band(842.0)],
             window: (19_450, 19_815),

@@ -1,7 +1,6 @@
 //! Embedding a cube patch by patch.
 
 use burn::module::Module;
-use burn::tensor::Device;
 use ndarray::{Array3, s};
 use rayon::prelude::*;
 use surco_core::Window;
@@ -37,14 +36,14 @@ impl CubeGrid {
     }
 }
 
-/// Embeds a cube: `[⌈y / patch⌉, ⌈x / patch⌉, parts × width]`.
+/// Embeds a cube on the device of the model: `[⌈y / patch⌉, ⌈x / patch⌉, parts × width]`.
 ///
 /// Each core takes a window of 8 × 8 patches at a time, so that beside the cube and the result, memory
 /// holds one window a core. Patches attend to those of their window, which begin at multiples of its side
 /// from the first pixel of the cube.
 #[must_use]
-pub fn embed_cube(model: &Model, cube: &Cube, grid: &CubeGrid, device: &Device) -> Array3<f32> {
-    let spec = grid.spec(model, cube);
+pub fn embed_cube(model: &Model, cube: &Cube, grid: &CubeGrid) -> Array3<f32> {
+    let (spec, device) = (grid.spec(model, cube), model.encoder.device());
     let (rows, cols) = cube.size();
     let [patch_rows, patch_cols] = spec.patch.over([rows, cols]);
     let side = grid.window_px();
@@ -66,7 +65,7 @@ pub fn embed_cube(model: &Model, cube: &Cube, grid: &CubeGrid, device: &Device) 
             .par_iter()
             .map_with(model.encoder.valid(), |encoder, window| {
                 let batch = Batch::new(&[&cube.window(*window)], &spec);
-                let values = encoder.embed(&EncoderInput::new(&batch, device)).into_data();
+                let values = encoder.embed(&EncoderInput::new(&batch, &device)).into_data();
                 let [rows, cols] = batch.samples[0].patches;
                 Array3::from_shape_vec((rows, cols, width), values.iter::<f32>().collect())
                     .expect("a window has one embedding a patch")

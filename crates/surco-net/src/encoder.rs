@@ -141,6 +141,12 @@ impl Encoder {
         self.norm.dims()[0]
     }
 
+    /// Where it computes.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.norm.device()
+    }
+
     /// One vector a token, `[n, d]`.
     #[must_use]
     pub fn tokens(&self, input: &EncoderInput) -> Tensor<2> {

@@ -1,9 +1,13 @@
-//! From series to the arrays a model reads.
+//! From series and windows to the arrays a model reads.
 
-use ndarray::{Array2, Array3};
+mod build;
+
+use std::ops::Range;
+
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::{Normalisation, SEASON_FEATURES, Sample, SpectralBand, season_token};
+use crate::{Context, Normalisation, STATIC_FEATURES, Sample, SpectralBand};
 
 /// Evenly spaced dates at which a model is asked what it knows, whatever dates it saw.
 ///
@@ -15,6 +19,43 @@ pub struct QueryGrid {
     pub count: usize,
     /// Number of equal parts of the window whose answers are averaged apart.
     pub parts: usize,
+}
+
+impl QueryGrid {
+    /// The part of the window that a query lies in.
+    #[must_use]
+    pub fn part_of(self, query: usize) -> usize {
+        query * self.parts / self.count
+    }
+}
+
+/// Squares of pixels that become tokens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PatchGrid {
+    /// Side of a patch in pixels.
+    pub side_px: usize,
+    /// Side of a pixel in m.
+    pub pixel_m: f32,
+}
+
+impl Default for PatchGrid {
+    fn default() -> Self {
+        Self { side_px: 1, pixel_m: 10.0 }
+    }
+}
+
+impl PatchGrid {
+    /// Rows and columns of patches over so many rows and columns of pixels; the last ones may be cut.
+    #[must_use]
+    pub fn over(self, size_px: [usize; 2]) -> [usize; 2] {
+        size_px.map(|px| px.div_ceil(self.side_px))
+    }
+
+    /// Number of pixels in a patch.
+    #[must_use]
+    pub fn pixels(self) -> usize {
+        self.side_px * self.side_px
+    }
 }
 
 /// How series become batches.
@@ -32,6 +73,10 @@ pub struct BatchSpec {
     pub max_dates: usize,
     /// Queries, if answers at fixed dates are wanted.
     pub queries: Option<QueryGrid>,
+    /// Squares of pixels that become tokens.
+    pub patch: PatchGrid,
+    /// What the model is told of a place.
+    pub context: Vec<Context>,
 }
 
 impl BatchSpec {
@@ -45,180 +90,114 @@ impl BatchSpec {
             end_day: window.1,
             max_dates: usize::MAX,
             queries: None,
+            patch: PatchGrid::default(),
+            context: Vec::new(),
         }
     }
 }
 
-/// What a model reads: `n` series padded to `t` tokens.
+/// The tokens of one sample within a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SampleTokens {
+    /// Its rows.
+    pub rows: Range<usize>,
+    /// Rows and columns of its patches.
+    pub patches: [usize; 2],
+}
+
+/// What a model reads: the tokens of all samples one after another, without padding.
+///
+/// A sample's patches follow each other row by row, each with its dates, its queries and what is known of
+/// the place. `n` tokens, `c` values of a patch, band by band, within a band row by row.
 ///
 /// | | shape | |
 /// |---|---|---|
-/// | `values_ntb` | `[n, t, band]` | scaled reflectance, 0 where not seen |
-/// | `seen_ntb` | `[n, t, band]` | 1 where the value was observed |
-/// | `season_nts` | `[n, t, SEASON_FEATURES]` | [`season_token`] |
-/// | `valid_nt` | `[n, t]` | 1 for a token, 0 for padding |
-/// | `pool_ngt` | `[n, part, t]` | weights that average tokens into an embedding |
+/// | `values_nc` | `[n, c]` | scaled value times its weight, 0 where not seen |
+/// | `weights_nc` | `[n, c]` | trust in the value, 0 where not seen |
+/// | `season_ns` | `[n, SEASON_FEATURES]` | [`crate::season_token`]; 0 for static tokens |
+/// | `days_n` | `[n]` | days after the end of the window, so mostly negative; 0 for static tokens |
+/// | `slots_n` | `[n]` | which date, query or static token of its sample it is, the same in all patches |
+/// | `statics` | | rows of static tokens, ascending, and [`crate::static_token`] of each |
+/// | `lengths` | | tokens of each patch |
+/// | `answers` | | rows of the queries, patch by patch |
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the table above is the documentation")]
 pub struct Batch {
     pub bands: Vec<SpectralBand>,
-    pub values_ntb: Array3<f32>,
-    pub seen_ntb: Array3<f32>,
-    pub season_nts: Array3<f32>,
-    pub valid_nt: Array2<f32>,
-    pub pool_ngt: Array3<f32>,
+    pub patch: PatchGrid,
+    pub queries: Option<QueryGrid>,
+    pub values_nc: Array2<f32>,
+    pub weights_nc: Array2<f32>,
+    pub season_ns: Array2<f32>,
+    pub days_n: Vec<i32>,
+    pub slots_n: Vec<usize>,
+    pub statics: Vec<(usize, [f32; STATIC_FEATURES])>,
+    pub lengths: Vec<usize>,
+    pub answers: Vec<usize>,
+    pub samples: Vec<SampleTokens>,
 }
 
 impl Batch {
-    /// Builds a batch. Dates outside the window and dates without any value are left out.
+    /// Builds a batch. Dates outside the window, dates without any value and patches not seen on a date
+    /// make no token.
     ///
-    /// A series with no date left gets one token without values, so that no attention is empty; ask
+    /// A patch that would have no token gets one without values, so that no attention is empty; ask
     /// [`Sample::is_empty`] before trusting its embedding.
     #[must_use]
     pub fn new(samples: &[&Sample], spec: &BatchSpec) -> Self {
-        let kept: Vec<Vec<usize>> = samples.iter().map(|s| kept_dates(s, spec)).collect();
-        let queries = spec.queries.map_or(0, |q| q.count);
-        let longest = kept.iter().map(Vec::len).max().unwrap_or(0);
-        let (n, t, b) = (samples.len(), (longest + queries).max(1), spec.bands.len());
-        let mut batch = Self {
-            bands: spec.bands.clone(),
-            values_ntb: Array3::zeros((n, t, b)),
-            seen_ntb: Array3::zeros((n, t, b)),
-            season_nts: Array3::zeros((n, t, SEASON_FEATURES)),
-            valid_nt: Array2::zeros((n, t)),
-            pool_ngt: Array3::zeros((n, spec.queries.map_or(1, |q| q.parts), t)),
-        };
-        for (i, (sample, dates)) in samples.iter().zip(&kept).enumerate() {
-            batch.fill(i, sample, dates, spec);
-            batch.ask(i, sample.south, dates.len(), spec);
-        }
-        batch
+        build::build(samples, spec)
     }
 
-    /// Hides some bands of one series on every date, as if its sensor did not have them.
-    pub fn hide_bands(&mut self, series: usize, hidden: &[usize]) {
-        for &band in hidden {
-            self.values_ntb.slice_mut(ndarray::s![series, .., band]).fill(0.0);
-            self.seen_ntb.slice_mut(ndarray::s![series, .., band]).fill(0.0);
-        }
-    }
-
-    /// Number of series.
+    /// Number of samples.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.valid_nt.nrows()
+        self.samples.len()
     }
 
-    /// Whether there is no series.
+    /// Whether there is no sample.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.samples.is_empty()
     }
 
-    fn fill(&mut self, i: usize, sample: &Sample, dates: &[usize], spec: &BatchSpec) {
-        for (j, &date) in dates.iter().enumerate() {
-            self.token(i, j, sample.days[date], sample.south, spec);
-            for (b, &value) in sample.date(date, spec.bands.len()).iter().enumerate() {
-                if value.is_finite() {
-                    let (mean, deviation) = spec.scale[b];
-                    self.values_ntb[[i, j, b]] = (value - mean) / deviation;
-                    self.seen_ntb[[i, j, b]] = 1.0;
-                }
-            }
-        }
-        if dates.is_empty() && spec.queries.is_none() {
-            self.token(i, 0, spec.end_day, sample.south, spec);
-        }
-        if spec.queries.is_none() {
-            let tokens = dates.len().max(1);
-            self.pool_ngt.slice_mut(ndarray::s![i, 0, ..tokens]).fill(1.0 / tokens as f32);
+    /// Number of tokens.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.days_n.len()
+    }
+
+    /// Dates of a sample on which anything was seen, by their slots, ascending.
+    #[must_use]
+    pub fn seen_slots(&self, sample: usize) -> Vec<usize> {
+        let seen = |&row: &usize| self.weights_nc.row(row).iter().any(|&w| w > 0.0);
+        let rows = self.samples[sample].rows.clone();
+        let mut slots: Vec<usize> = rows.filter(seen).map(|row| self.slots_n[row]).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        slots
+    }
+
+    /// Rows of a sample that belong to one of these slots.
+    pub fn rows_at(&self, sample: usize, slots: &[usize]) -> impl Iterator<Item = usize> {
+        self.samples[sample].rows.clone().filter(|&row| slots.contains(&self.slots_n[row]))
+    }
+
+    /// Hides some bands of one sample on every date, as if its sensor did not have them.
+    pub fn hide_bands(&mut self, sample: usize, hidden: &[usize]) {
+        let (rows, pixels) = (self.samples[sample].rows.clone(), self.patch.pixels());
+        for &band in hidden {
+            let part = ndarray::s![rows.clone(), band * pixels..(band + 1) * pixels];
+            self.values_nc.slice_mut(part).fill(0.0);
+            self.weights_nc.slice_mut(part).fill(0.0);
         }
     }
 
-    fn ask(&mut self, i: usize, south: bool, from: usize, spec: &BatchSpec) {
-        let Some(grid) = spec.queries else { return };
-        let step = f64::from(spec.end_day - spec.first_day) / grid.count as f64;
-        for q in 0..grid.count {
-            let day = f64::from(spec.first_day) + (q as f64 + 0.5) * step;
-            self.token(i, from + q, day as i32, south, spec);
-            let part = q * grid.parts / grid.count;
-            let in_part = (0..grid.count).filter(|&r| r * grid.parts / grid.count == part).count();
-            self.pool_ngt[[i, part, from + q]] = 1.0 / in_part as f32;
-        }
+    /// Hides all values of a token.
+    pub fn hide_row(&mut self, row: usize) {
+        self.values_nc.row_mut(row).fill(0.0);
+        self.weights_nc.row_mut(row).fill(0.0);
     }
-
-    fn token(&mut self, i: usize, j: usize, day: i32, south: bool, spec: &BatchSpec) {
-        self.valid_nt[[i, j]] = 1.0;
-        let token = season_token(day, south, spec.end_day);
-        for (s, value) in token.into_iter().enumerate() {
-            self.season_nts[[i, j, s]] = value;
-        }
-    }
-}
-
-/// The dates of a sample that enter a batch, at most `max_dates`, spread evenly over those there are.
-fn kept_dates(sample: &Sample, spec: &BatchSpec) -> Vec<usize> {
-    let bands = spec.bands.len();
-    let seen: Vec<usize> = (0..sample.len())
-        .filter(|&d| (spec.first_day..spec.end_day).contains(&sample.days[d]))
-        .filter(|&d| sample.date(d, bands).iter().any(|v| v.is_finite()))
-        .collect();
-    if seen.len() <= spec.max_dates {
-        return seen;
-    }
-    (0..spec.max_dates).map(|k| seen[k * seen.len() / spec.max_dates]).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn spec() -> BatchSpec {
-        let band = SpectralBand { centre_nm: 665.0, width_nm: 31.0 };
-        BatchSpec {
-            bands: vec![band],
-            scale: vec![(0.1, 0.05)],
-            first_day: 100,
-            end_day: 200,
-            max_dates: 3,
-            queries: None,
-        }
-    }
-
-    fn sample(days: &[i32], values: &[f32]) -> Sample {
-        Sample { days: days.to_vec(), values: values.to_vec(), south: true }
-    }
-
-    #[test]
-    fn values_are_scaled_and_padding_is_empty() {
-        let a = sample(&[110, 120], &[0.2, f32::NAN]);
-        let b = sample(&[99, 150, 160], &[0.9, 0.1, 0.05]);
-        let batch = Batch::new(&[&a, &b], &spec());
-        assert_eq!(batch.values_ntb.as_slice().unwrap(), [2.0, 0.0, 0.0, -1.0]);
-        assert_eq!(batch.seen_ntb.as_slice().unwrap(), [1.0, 0.0, 1.0, 1.0]);
-        assert_eq!(batch.valid_nt.as_slice().unwrap(), [1.0, 0.0, 1.0, 1.0], "day 99 is outside");
-        assert_eq!(batch.pool_ngt.as_slice().unwrap(), [1.0, 0.0, 0.5, 0.5]);
-    }
-
-    #[test]
-    fn long_series_are_thinned_evenly_and_empty_ones_keep_one_token() {
-        let long = sample(&[100, 110, 120, 130, 140, 150], &[0.1; 6]);
-        assert_eq!(kept_dates(&long, &spec()), [0, 2, 4]);
-        let batch = Batch::new(&[&sample(&[], &[])], &spec());
-        assert_eq!((batch.valid_nt[[0, 0]], batch.seen_ntb[[0, 0, 0]]), (1.0, 0.0));
-    }
-
-    #[test]
-    fn queries_follow_the_dates_and_are_pooled_by_part() {
-        let queries = Some(QueryGrid { count: 4, parts: 2 });
-        let a = sample(&[110], &[0.2]);
-        let batch = Batch::new(&[&a], &BatchSpec { queries, ..spec() });
-        assert_eq!(batch.valid_nt.as_slice().unwrap(), [1.0; 5]);
-        assert_eq!(
-            batch.pool_ngt.as_slice().unwrap(),
-            [0.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.5]
-        );
-        let want = season_token(112, true, 200); // 100 + 0.5 × 25, whole days
-        assert_eq!(batch.season_nts.slice(ndarray::s![0, 1, ..]).to_vec(), want);
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Windows of the store as series.
 
-use ndarray::{Array3, Array4, ArrayView2};
+use ndarray::{Array3, Array4, ArrayView2, s};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use surco_core::{CellId, Fault, Georef, Progress, Scl, Season, Window, band_by_name};
@@ -112,20 +112,52 @@ impl Cube {
     /// The series of one pixel: dates on which the ground was seen.
     #[must_use]
     pub fn sample(&self, row: usize, col: usize) -> Sample {
-        let mut sample = Sample { south: self.south, ..Sample::default() };
+        self.window(Window { row, col, rows: 1, cols: 1 })
+    }
+
+    /// A window of pixels: dates on which any of its ground was seen, NaN where it was not. What lies
+    /// outside the cube is cut off.
+    #[must_use]
+    pub fn window(&self, at: Window) -> Sample {
+        let (rows, cols) = self.size();
+        let (y, x) = (
+            at.row.min(rows)..(at.row + at.rows).min(rows),
+            at.col.min(cols)..(at.col + at.cols).min(cols),
+        );
+        let mut sample = Sample::series(Vec::new(), Vec::new(), self.south);
+        sample.size_px = [y.len(), x.len()];
+        sample.site.lonlat = self.lonlat(&at);
         for (t, &day) in self.days.iter().enumerate() {
-            if !Scl::is_clear(self.scl[[t, row, col]]) {
-                continue;
-            }
-            let pixel = self.reflectance.slice(ndarray::s![t, .., row, col]);
-            if pixel.iter().any(|&dn| dn > 0) {
-                sample.days.push(day);
-                sample.values.extend(pixel.iter().map(|&dn| {
-                    if dn == 0 { f32::NAN } else { f32::from(dn) / surco_core::QUANTIFICATION }
+            let clear = self.scl.slice(s![t, y.clone(), x.clone()]);
+            let pixels = self.reflectance.slice(s![t, .., y.clone(), x.clone()]);
+            let begin = sample.values.len();
+            let mut seen = false;
+            for band in pixels.outer_iter() {
+                sample.values.extend(band.iter().zip(&clear).map(|(&dn, &class)| {
+                    if dn == 0 || !Scl::is_clear(class) {
+                        return f32::NAN;
+                    }
+                    seen = true;
+                    f32::from(dn) / surco_core::QUANTIFICATION
                 }));
+            }
+            if seen {
+                sample.days.push(day);
+            } else {
+                sample.values.truncate(begin);
             }
         }
         sample
+    }
+
+    /// Longitude and latitude of the middle of a window.
+    fn lonlat(&self, at: &Window) -> Option<[f64; 2]> {
+        let east = self.georef.px_m * (at.col as f64 + at.cols as f64 / 2.0);
+        let north = self.georef.px_m * (at.row as f64 + at.rows as f64 / 2.0);
+        let projection = Projection::from_epsg(self.georef.epsg).ok()?;
+        let (lon, lat) =
+            projection.to_lonlat(self.georef.x0_m + east, self.georef.y0_m - north).ok()?;
+        Some([lon, lat])
     }
 
     /// All series, row by row.
@@ -141,7 +173,7 @@ impl Cube {
     /// One band on one date.
     #[must_use]
     pub fn image(&self, time: usize, band: usize) -> ArrayView2<'_, u16> {
-        self.reflectance.slice(ndarray::s![time, band, .., ..])
+        self.reflectance.slice(s![time, band, .., ..])
     }
 
     /// Place of a band by name.

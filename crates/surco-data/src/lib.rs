@@ -5,6 +5,7 @@
 //! here.
 
 mod batch;
+mod context;
 mod cube;
 mod labels;
 mod normalise;
@@ -14,10 +15,11 @@ mod season_token;
 mod table;
 pub mod weather;
 
-pub use batch::{Batch, BatchSpec, QueryGrid};
+pub use batch::{Batch, BatchSpec, PatchGrid, QueryGrid, SampleTokens};
+pub use context::{Context, STATIC_FEATURES, static_token};
 pub use cube::{Cube, CubeError, SeriesWindow, read_cube, read_windows};
 pub use labels::{LabelError, Labels, PointLabel, read_labels};
 pub use normalise::Normalisation;
-pub use sample::{Sample, SpectralBand};
+pub use sample::{BandKind, Relief, Sample, Site, SpectralBand};
 pub use season_token::{SEASON_FEATURES, season_token};
 pub use table::{SeriesTable, TableBand, TableError, read_table};

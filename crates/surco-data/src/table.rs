@@ -115,6 +115,7 @@ struct Meta {
 struct MetaColumn {
     centre_wavelength_nm: Option<f32>,
     bandwidth_nm: Option<f32>,
+    gsd_m: Option<f32>,
 }
 
 impl SeriesTable {
@@ -136,7 +137,9 @@ impl SeriesTable {
     #[must_use]
     pub fn sample(&self, point: usize) -> Sample {
         let (columns, _) = self.spectral();
-        let mut sample = Sample { south: self.places[point][1] < 0.0, ..Sample::default() };
+        let lonlat = self.places[point];
+        let mut sample = Sample::series(Vec::new(), Vec::new(), lonlat[1] < 0.0);
+        sample.site.lonlat = Some(lonlat);
         for (t, &day) in self.days.iter().enumerate() {
             let values: Vec<f32> = columns.iter().map(|&b| self.values[[point, t, b]]).collect();
             if values.iter().any(|v| v.is_finite()) {
@@ -195,10 +198,12 @@ pub fn read_table(points: &Path, series: &Path) -> Result<SeriesTable, TableErro
     }
     let bands = meta.columns.iter().map(|(name, c)| TableBand {
         name: name.clone(),
-        spectral: c
-            .centre_wavelength_nm
-            .filter(|nm| OPTICAL_NM.contains(nm))
-            .map(|centre_nm| SpectralBand { centre_nm, width_nm: c.bandwidth_nm.unwrap_or(30.0) }),
+        spectral: c.centre_wavelength_nm.filter(|nm| OPTICAL_NM.contains(nm)).map(|centre_nm| {
+            SpectralBand {
+                gsd_m: c.gsd_m.unwrap_or(10.0),
+                ..SpectralBand::optical(centre_nm, c.bandwidth_nm.unwrap_or(30.0))
+            }
+        }),
     });
     Ok(SeriesTable {
         name: meta.name,

@@ -5,6 +5,7 @@
 
 mod adapt;
 mod checkpoint;
+mod crops;
 mod error;
 mod masked;
 mod meta;

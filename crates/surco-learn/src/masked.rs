@@ -1,9 +1,9 @@
 //! The masked pretext: whole dates are hidden, and the encoder says what they showed.
 //!
-//! Half of the series lose dates here and there, half lose one stretch of the season; a share of them also
+//! Half of the samples lose dates here and there, half lose one stretch of the season; a share of them also
 //! keep only some of their bands, any number of them, so that the encoder learns to do with what a sensor
-//! has. A hidden token keeps its
-//! date and nothing else, which is exactly what a query is when the encoder is used.
+//! has. A hidden token keeps its date and nothing else, which is exactly what a query is when the encoder
+//! is used.
 //!
 //! # Source
 //! Devlin et al. 2019 (BERT); hidden dates as in Dumeur et al. 2024 (U-BARN); structured masks as in
@@ -12,51 +12,63 @@
 //! Input: [`Batch`] without queries. Output: mean loss over hidden observed values.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use ndarray::{Array3, s};
+use ndarray::Array2;
 use rand::{Rng, RngExt};
 use surco_data::Batch;
-use surco_net::{Encoder, EncoderInput};
+use surco_net::{Encoder, EncoderInput, NESTED_WIDTHS};
 
 /// A batch with values hidden, and what they were.
 #[derive(Clone, Debug)]
 pub struct Masked {
     /// What the encoder sees.
     pub batch: Batch,
-    /// What it should say, `[n, t, b]`.
-    pub target_ntb: Array3<f32>,
-    /// 1 where a value was observed and is hidden.
-    pub weight_ntb: Array3<f32>,
+    /// What it should say, `[n, c]`.
+    pub target_nc: Array2<f32>,
+    /// How far a value was trusted if it is hidden, 0 if it is not.
+    pub weight_nc: Array2<f32>,
+    /// Number of values of a token that the answer is read from; all if absent.
+    pub prefix: Option<usize>,
 }
 
-/// Hides about `share` of the dates of each series, at least one and never all of several, and bands of
-/// `band_dropout` of the series.
+/// Hides about `share` of the dates of each sample, at least one and never all of several, in all of its
+/// patches, and bands of `band_dropout` of the samples. Half of the batches are read from the beginning of
+/// tokens alone, so that it is an embedding itself.
 #[must_use]
 pub fn hide(batch: &Batch, share: f64, band_dropout: f64, rng: &mut impl Rng) -> Masked {
     let mut masked = Masked {
-        target_ntb: batch.values_ntb.clone(),
-        weight_ntb: Array3::zeros(batch.values_ntb.dim()),
+        target_nc: batch.values_nc.clone(),
+        weight_nc: Array2::zeros(batch.values_nc.dim()),
+        prefix: prefix(rng),
         batch: batch.clone(),
     };
-    let bands = batch.bands.len();
-    for i in 0..batch.len() {
-        let dates: Vec<usize> = (0..batch.valid_nt.ncols())
-            .filter(|&j| batch.seen_ntb.slice(s![i, j, ..]).iter().any(|&v| v > 0.0))
-            .collect();
+    for sample in 0..batch.len() {
+        let dates = batch.seen_slots(sample);
         if dates.is_empty() {
             continue;
         }
-        let hidden = hidden_bands(bands, band_dropout, rng);
-        masked.batch.hide_bands(i, &hidden);
-        for j in hidden_dates(&dates, share, rng) {
-            masked.weight_ntb.slice_mut(s![i, j, ..]).assign(&batch.seen_ntb.slice(s![i, j, ..]));
-            masked.batch.seen_ntb.slice_mut(s![i, j, ..]).fill(0.0);
-            masked.batch.values_ntb.slice_mut(s![i, j, ..]).fill(0.0);
+        let hidden = hidden_bands(batch.bands.len(), band_dropout, rng);
+        masked.batch.hide_bands(sample, &hidden);
+        let hidden = hidden_dates(&dates, share, rng);
+        for row in batch.rows_at(sample, &hidden) {
+            masked.weight_nc.row_mut(row).assign(&batch.weights_nc.row(row));
+            masked.batch.hide_row(row);
         }
     }
+    // A value was weighed down by its trust; the answer is not.
+    masked.target_nc.zip_mut_with(&batch.weights_nc, |value, &weight| {
+        if weight > 0.0 {
+            *value /= weight;
+        }
+    });
     masked
 }
 
-/// The bands one series does without: none, or with chance `dropout` all but a random few.
+fn prefix(rng: &mut impl Rng) -> Option<usize> {
+    let drawn = rng.random_range(0..NESTED_WIDTHS.len());
+    rng.random_bool(0.5).then_some(NESTED_WIDTHS[drawn])
+}
+
+/// The bands one sample does without: none, or with chance `dropout` all but a random few.
 pub(crate) fn hidden_bands(bands: usize, dropout: f64, rng: &mut impl Rng) -> Vec<usize> {
     if bands < 2 || !rng.random_bool(dropout) {
         return Vec::new();
@@ -82,15 +94,15 @@ fn hidden_dates(dates: &[usize], share: f64, rng: &mut impl Rng) -> Vec<usize> {
 /// The loss of an encoder on a masked batch, one number, and the weight it is a mean over.
 #[must_use]
 pub fn masked_loss(encoder: &Encoder, masked: &Masked, device: &Device) -> (Tensor<1>, f64) {
-    let cube = |a: &Array3<f32>| {
-        let (n, t, b) = a.dim();
-        Tensor::<3>::from_data(TensorData::new(a.iter().copied().collect(), [n, t, b]), device)
+    let table = |a: &Array2<f32>| {
+        let (n, c) = a.dim();
+        Tensor::<2>::from_data(TensorData::new(a.iter().copied().collect(), [n, c]), device)
     };
     let input = EncoderInput::new(&masked.batch, device);
-    let error = encoder.predict(&input) - cube(&masked.target_ntb);
+    let error = encoder.predict(&input, masked.prefix) - table(&masked.target_nc);
     let loss = (error.square() + 1.0).sqrt() - 1.0;
-    let weight = f64::from(masked.weight_ntb.sum());
-    ((loss * cube(&masked.weight_ntb)).sum() / weight.max(1.0), weight)
+    let weight = f64::from(masked.weight_nc.sum());
+    ((loss * table(&masked.weight_nc)).sum() / weight.max(1.0), weight)
 }
 
 #[cfg(test)]
@@ -98,53 +110,78 @@ mod tests {
     use super::*;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
-    use surco_data::{BatchSpec, Sample, SpectralBand};
+    use surco_data::{BatchSpec, Normalisation, PatchGrid, Sample, SpectralBand};
+
+    fn spec() -> BatchSpec {
+        let bands = [665.0, 842.0, 1610.0].map(|nm| SpectralBand::optical(nm, 30.0));
+        let norm = Normalisation::measure(&bands, &[]);
+        BatchSpec { max_dates: 20, ..BatchSpec::new(&bands, &norm, (0, 365)) }
+    }
+
+    fn sample(dates: i32) -> Sample {
+        let values = (0..3 * dates).map(|i| i as f32 / 100.0).collect();
+        Sample::series((0..dates).map(|d| d * 30).collect(), values, true)
+    }
 
     fn batch() -> Batch {
-        let band = |centre_nm| SpectralBand { centre_nm, width_nm: 30.0 };
-        let spec = BatchSpec {
-            bands: vec![band(665.0), band(842.0), band(1610.0)],
-            scale: vec![(0.2, 0.1); 3],
-            first_day: 0,
-            end_day: 365,
-            max_dates: 20,
-            queries: None,
-        };
-        let sample = |n: i32| Sample {
-            days: (0..n).map(|d| d * 30).collect(),
-            values: (0..3 * n).map(|i| i as f32 / 100.0).collect(),
-            south: true,
-        };
         let samples = [sample(10), sample(2), sample(1), sample(0)];
-        Batch::new(&samples.iter().collect::<Vec<_>>(), &spec)
+        Batch::new(&samples.iter().collect::<Vec<_>>(), &spec())
     }
 
     /// What is hidden is gone from the input, was really observed, and something is left to go by.
     #[test]
     fn hidden_dates_are_gone_and_never_all_of_several() {
         let batch = batch();
+        let mut prefixes = std::collections::BTreeSet::new();
         for seed in 0..50 {
             let masked = hide(&batch, 0.4, 0.5, &mut ChaCha8Rng::seed_from_u64(seed));
+            prefixes.insert(masked.prefix);
             for ((at, &weight), &seen) in
-                masked.weight_ntb.indexed_iter().zip(&masked.batch.seen_ntb)
+                masked.weight_nc.indexed_iter().zip(&masked.batch.weights_nc)
             {
-                assert!(weight == 0.0 || (seen == 0.0 && batch.seen_ntb[at] == 1.0));
+                assert!(weight == 0.0 || (seen == 0.0 && batch.weights_nc[at] == 1.0));
             }
-            let hidden = |i: usize| masked.weight_ntb.slice(s![i, .., 0]).sum();
+            let hidden = |i: usize| {
+                let rows = batch.samples[i].rows.clone();
+                masked.weight_nc.slice(ndarray::s![rows, 0]).sum()
+            };
             assert_eq!((hidden(0), hidden(1), hidden(2), hidden(3)), (4.0, 1.0, 1.0, 0.0));
         }
+        assert_eq!(prefixes.len(), 1 + NESTED_WIDTHS.len(), "{prefixes:?}");
     }
 
-    /// Worked by hand: an encoder whose prediction is known (all weights of the head zero but its bias)
-    /// would give √(1 + e²) − 1; here the loss of a batch with nothing hidden must be exactly zero.
+    /// Eight dates of 4 × 4 pixels at patch 2, values trusted by half.
+    #[test]
+    fn a_date_is_hidden_in_all_patches_of_a_window() {
+        let length = 8 * 3 * 16;
+        let values = (0..length).map(|i| (i as f32 * 0.1).sin()).collect();
+        let series = Sample::series((0..8).map(|d| d * 30).collect(), values, true);
+        let window = Sample { size_px: [4, 4], weights: vec![0.5; length], ..series };
+        let patch = PatchGrid { side_px: 2, pixel_m: 10.0 };
+        let batch = Batch::new(&[&window], &BatchSpec { patch, ..spec() });
+        let masked = hide(&batch, 0.25, 0.0, &mut ChaCha8Rng::seed_from_u64(1));
+        let gone = |row: usize| masked.batch.weights_nc.row(row).sum() == 0.0;
+        let slots: Vec<usize> =
+            (0..8).filter(|slot| batch.rows_at(0, &[*slot]).all(gone)).collect();
+        assert_eq!(slots.len(), 2);
+        assert_eq!((0..batch.tokens()).filter(|&row| gone(row)).count(), 2 * 4);
+        let row = batch.rows_at(0, &slots).next().unwrap();
+        let (mean, deviation) = spec().scale[0];
+        let first = window.date(slots[0], 3)[0];
+        assert!((masked.target_nc[[row, 0]] - (first - mean) / deviation).abs() < 1e-5);
+        assert!((masked.weight_nc[[row, 0]] - 0.5).abs() < 1e-6);
+    }
+
+    /// An encoder that has nothing to say is not blamed for anything.
     #[test]
     fn nothing_hidden_costs_nothing() {
         let device = Device::flex();
         let encoder = surco_net::fresh(surco_net::Size::Nano, 1, &device);
         let batch = batch();
         let masked = Masked {
-            target_ntb: batch.values_ntb.clone(),
-            weight_ntb: Array3::zeros(batch.values_ntb.dim()),
+            target_nc: batch.values_nc.clone(),
+            weight_nc: Array2::zeros(batch.values_nc.dim()),
+            prefix: None,
             batch,
         };
         let (loss, weight) = masked_loss(&encoder, &masked, &device);
@@ -156,19 +193,22 @@ mod tests {
     fn the_loss_is_the_mean_over_hidden_values() {
         let device = Device::flex();
         let encoder = surco_net::fresh(surco_net::Size::Nano, 1, &device);
-        let masked = hide(&batch(), 0.4, 0.5, &mut ChaCha8Rng::seed_from_u64(3));
-        let said: Vec<f32> = encoder
-            .predict(&EncoderInput::new(&masked.batch, &device))
-            .into_data()
-            .iter::<f32>()
-            .collect();
-        let terms = said.iter().zip(&masked.target_ntb).zip(&masked.weight_ntb);
-        let (sum, weight) = terms.fold((0.0, 0.0), |(sum, total), ((p, t), &w)| {
-            let error = f64::from(p - t);
-            (sum + f64::from(w) * ((1.0 + error * error).sqrt() - 1.0), total + f64::from(w))
-        });
-        let (loss, counted) = masked_loss(&encoder, &masked, &device);
-        assert_eq!(counted, weight);
-        assert!((f64::from(loss.into_scalar::<f32>()) - sum / weight).abs() < 1e-5);
+        for prefix in [None, Some(32)] {
+            let masked = hide(&batch(), 0.4, 0.5, &mut ChaCha8Rng::seed_from_u64(3));
+            let masked = Masked { prefix, ..masked };
+            let said: Vec<f32> = encoder
+                .predict(&EncoderInput::new(&masked.batch, &device), prefix)
+                .into_data()
+                .iter::<f32>()
+                .collect();
+            let terms = said.iter().zip(&masked.target_nc).zip(&masked.weight_nc);
+            let (sum, weight) = terms.fold((0.0, 0.0), |(sum, total), ((p, t), &w)| {
+                let error = f64::from(p - t);
+                (sum + f64::from(w) * ((1.0 + error * error).sqrt() - 1.0), total + f64::from(w))
+            });
+            let (loss, counted) = masked_loss(&encoder, &masked, &device);
+            assert_eq!(counted, weight);
+            assert!((f64::from(loss.into_scalar::<f32>()) - sum / weight).abs() < 1e-5);
+        }
     }
 }

@@ -17,7 +17,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use surco_core::Progress;
-use surco_data::{Batch, BatchSpec, Sample, SpectralBand};
+use surco_data::{Batch, Sample, SpectralBand};
 use surco_net::{Encoder, EncoderInput, Model};
 
 use crate::LearnError;
@@ -130,7 +130,7 @@ pub fn meta_train(
             return Err(LearnError::Diverged { step, learning_rate: rate });
         }
         encoder = optimizer.step(rate, encoder, grads);
-        let tokens = drawn.iter().map(|d| d.batch.valid_nt.sum() as u64).sum();
+        let tokens = drawn.iter().map(|d| d.batch.tokens() as u64).sum();
         let point =
             CurvePoint { step: step + 1, loss, validation: None, learning_rate: rate, tokens };
         curve.0.push(point);
@@ -174,10 +174,7 @@ impl<'a> Members<'a> {
         }
         let chosen: Vec<&Sample> =
             support.iter().chain(&query).map(|&i| &self.task.samples[i]).collect();
-        let mut spec =
-            BatchSpec::new(&self.task.bands, &model.config.normalisation, self.task.window);
-        spec.max_dates = model.config.max_dates;
-        spec.queries = Some(model.config.queries);
+        let spec = model.config.spec(&self.task.bands, self.task.window);
         let mut batch = Batch::new(&chosen, &spec);
         let hidden = hidden_bands(self.task.bands.len(), config.band_dropout, rng);
         (0..batch.len()).for_each(|i| batch.hide_bands(i, &hidden));
@@ -243,14 +240,12 @@ mod tests {
     use surco_net::{Card, ModelConfig, Size, fresh};
 
     fn task() -> MetaTask {
-        let sample = |i: usize| Sample {
-            days: (0..10).map(|d| d * 30).collect(),
-            values: (0..20)
-                .map(|v| 0.3 + 0.1 * ((v / 2) as f32 * 0.7 + (i % 3) as f32 * 2.0).sin())
-                .collect(),
-            south: true,
+        let sample = |i: usize| {
+            let value = |v: i32| 0.3 + 0.1 * ((v / 2) as f32 * 0.7 + (i % 3) as f32 * 2.0).sin();
+            let days = (0..10).map(|d| d * 30).collect();
+            Sample::series(days, (0..20).map(value).collect(), true)
         };
-        let band = |centre_nm| SpectralBand { centre_nm, width_nm: 30.0 };
+        let band = |centre_nm| SpectralBand::optical(centre_nm, 30.0);
         MetaTask {
             name: "sines".into(),
             bands: vec![band(665.0), band(842.0)],
@@ -265,11 +260,13 @@ mod tests {
         Model {
             encoder: fresh(Size::Nano, 2, &Device::flex()),
             config: ModelConfig {
-                schema: 1,
+                schema: 2,
                 size: Size::Nano,
                 normalisation: Normalisation::measure(&task.bands, &task.samples),
                 queries: QueryGrid { count: 4, parts: 2 },
                 max_dates: 12,
+                patch_px: vec![1],
+                context: Vec::new(),
                 card: Card::default(),
             },
         }

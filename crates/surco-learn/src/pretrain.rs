@@ -8,17 +8,24 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use surco_core::Progress;
-use surco_data::{Batch, BatchSpec, Normalisation, QueryGrid, Sample, SpectralBand};
+use surco_data::{BatchSpec, Context, Normalisation, QueryGrid, Sample, SpectralBand};
 use surco_net::{Card, Encoder, Model, ModelConfig, Size, fresh, save_model};
 
 use crate::LearnError;
 use crate::checkpoint::{Checkpoints, hash_text};
+use crate::crops::Crops;
 use crate::masked::{Masked, hide, masked_loss};
 use crate::run::{Curve, CurvePoint, RunSummary};
 use crate::step::{gradients, learning_rate, optimizer};
 
 /// Series that share one small batch: one core's work.
 const MICRO_BATCH: usize = 32;
+
+/// Side of the largest patch of the family, in pixels.
+const LARGEST_PATCH_PX: usize = 8;
+
+/// Side of the windows that a store is read by, in pixels.
+const LARGEST_WINDOW_PX: usize = 64;
 
 /// What a pre-training run depends on: the same config and series give the same weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +62,16 @@ pub struct PretrainConfig {
     /// Windows of 64 × 64 pixels read from the store; one in eight is held out for validation.
     #[serde(default = "defaults::windows")]
     pub windows: usize,
+    /// Side in pixels of the windows that are cut from them; 1 for series of single pixels.
+    #[serde(default = "defaults::window_px")]
+    pub window_px: usize,
+    /// Sides in pixels of the patches that become tokens, drawn batch by batch; what is there twice is drawn
+    /// twice as often.
+    #[serde(default = "defaults::patch_px")]
+    pub patch_px: Vec<usize>,
+    /// What the encoder is told of places besides images.
+    #[serde(default)]
+    pub context: Vec<Context>,
     /// Seed of weights, masks and batches.
     #[serde(default)]
     pub seed: u64,
@@ -87,6 +104,12 @@ mod defaults {
     }
     pub(super) fn windows() -> usize {
         64
+    }
+    pub(super) fn window_px() -> usize {
+        1
+    }
+    pub(super) fn patch_px() -> Vec<usize> {
+        vec![1]
     }
     pub(super) fn checkpoint() -> u64 {
         100
@@ -133,6 +156,15 @@ impl PretrainConfig {
         }
         if self.max_dates < 2 {
             return refuse("max_dates", self.max_dates.to_string(), "at least 2: one is hidden");
+        }
+        if !(1..=LARGEST_WINDOW_PX).contains(&self.window_px) {
+            return refuse("window_px", self.window_px.to_string(), "expected 1 to 64");
+        }
+        let largest = self.window_px.min(LARGEST_PATCH_PX);
+        if self.patch_px.is_empty() || self.patch_px.iter().any(|p| !(1..=largest).contains(p)) {
+            let remedy =
+                format!("expected one size or more, each 1 to {largest} (`window_px`, at most 8)");
+            return refuse("patch_px", format!("{:?}", self.patch_px), &remedy);
         }
         if self.checkpoint_every_steps == 0 || self.validate_every_steps == 0 {
             return refuse("checkpoint_every_steps", "0".into(), "expected at least 1");
@@ -214,7 +246,7 @@ struct Trainer<'a> {
     config: &'a PretrainConfig,
     pool: &'a SeriesPool,
     norm: Normalisation,
-    spec: BatchSpec,
+    crops: Crops,
     plain: Device,
     tracked: Device,
     held_out: Vec<Masked>,
@@ -225,6 +257,9 @@ impl<'a> Trainer<'a> {
         let norm = Normalisation::measure(&pool.bands, &pool.train);
         let mut spec = BatchSpec::new(&pool.bands, &norm, pool.window);
         spec.max_dates = config.max_dates;
+        spec.context.clone_from(&config.context);
+        let (patch_px, window_px) = (config.patch_px.clone(), config.window_px);
+        let crops = Crops { spec, patch_px, window_px };
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed ^ 0x5641_4C49);
         let count = pool.validation.len().min(512);
         let step = pool.validation.len() / count;
@@ -232,14 +267,15 @@ impl<'a> Trainer<'a> {
         let held_out = held
             .chunks(MICRO_BATCH)
             .map(|chunk| {
-                hide(&Batch::new(chunk, &spec), config.mask_share, config.band_dropout, &mut rng)
+                let batch = crops.batch(chunk, &mut rng);
+                hide(&batch, config.mask_share, config.band_dropout, &mut rng)
             })
             .collect();
         Self {
             config,
             pool,
             norm,
-            spec,
+            crops,
             plain: device.clone(),
             tracked: device.clone().autodiff(),
             held_out,
@@ -277,7 +313,7 @@ impl<'a> Trainer<'a> {
             let done = step + 1;
             let due = step == 0 || done.is_multiple_of(self.config.validate_every_steps);
             let validation = (due || done == steps).then(|| self.validate(&encoder));
-            let tokens = parts.iter().map(|p| p.batch.valid_nt.sum() as u64).sum();
+            let tokens = parts.iter().map(|p| p.batch.tokens() as u64).sum();
             curve.0.push(CurvePoint { step: done, loss, validation, learning_rate: rate, tokens });
             progress.report("pretrain", done, steps, &format!("loss {loss:.4}"));
             if done.is_multiple_of(self.config.checkpoint_every_steps) || done == steps {
@@ -300,7 +336,8 @@ impl<'a> Trainer<'a> {
             .chunks(MICRO_BATCH)
             .map(|chunk| {
                 let (share, dropout) = (self.config.mask_share, self.config.band_dropout);
-                hide(&Batch::new(chunk, &self.spec), share, dropout, &mut rng)
+                let batch = self.crops.batch(chunk, &mut rng);
+                hide(&batch, share, dropout, &mut rng)
             })
             .collect()
     }
@@ -328,11 +365,13 @@ impl<'a> Trainer<'a> {
         Model {
             encoder: encoder.valid(),
             config: ModelConfig {
-                schema: 1,
+                schema: 2,
                 size: c.size,
                 normalisation: self.norm.clone(),
                 queries: QueryGrid { count: 12, parts: 4 },
                 max_dates: c.max_dates,
+                patch_px: sizes(&c.patch_px),
+                context: c.context.clone(),
                 card: Card {
                     stages: vec![stage],
                     data: self.pool.data.clone(),
@@ -343,6 +382,14 @@ impl<'a> Trainer<'a> {
     }
 }
 
+/// The sizes in ascending order, each once.
+fn sizes(drawn: &[usize]) -> Vec<usize> {
+    let mut sizes = drawn.to_vec();
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -351,14 +398,12 @@ mod tests {
     const DOCUMENTED: &str = include_str!("../../../docs/config/pretrain.toml");
 
     fn pool() -> SeriesPool {
-        let sample = |k: usize| Sample {
-            days: (0..12).map(|d| 19_500 + d * 24).collect(),
-            values: (0..24)
-                .map(|i| 0.2 + 0.1 * ((i / 2) as f32 * 0.5 + (k % 3) as f32).sin())
-                .collect(),
-            south: true,
+        let sample = |k: usize| {
+            let value = |i: i32| 0.2 + 0.1 * ((i / 2) as f32 * 0.5 + (k % 3) as f32).sin();
+            let days = (0..12).map(|d| 19_500 + d * 24).collect();
+            Sample::series(days, (0..24).map(value).collect(), true)
         };
-        let band = |centre_nm| SpectralBand { centre_nm, width_nm: 30.0 };
+        let band = |centre_nm| SpectralBand::optical(centre_nm, 30.0);
         SeriesPool {
             bands: vec![band(665.0), band(842.0)],
             window: (19_450, 19_815),
@@ -393,6 +438,20 @@ mod tests {
             error.contains("unknown field `mask_shar`") && error.contains("line 10"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn windows_and_patches_that_cannot_be_are_refused() {
+        let refused = |window_px, patch_px| {
+            let config =
+                PretrainConfig { window_px, patch_px, ..toml::from_str(DOCUMENTED).unwrap() };
+            config.check().unwrap_err().to_string()
+        };
+        assert!(refused(0, vec![1]).contains("window_px"));
+        for wrong in [vec![], vec![0], vec![9]] {
+            assert!(refused(16, wrong).contains("each 1 to 8"));
+        }
+        assert!(refused(4, vec![1, 8]).contains("each 1 to 4"));
     }
 
     #[test]

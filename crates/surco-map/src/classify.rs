@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ndarray::{Array2, Array3, Axis};
 use surco_core::{CellId, Georef, Legend, Progress, Window};
-use surco_data::{BatchSpec, CubeError, Sample, SeriesWindow, read_cube};
+use surco_data::{CubeError, Sample, SeriesWindow, read_cube};
 use surco_learn::Features;
 use surco_net::Device;
 use surco_net::Model;
@@ -52,9 +52,7 @@ pub fn classify(
         let rows = STRIP_PX.min(reader.rows - row);
         let window = Window { row, col: 0, rows, cols: reader.cols };
         let cube = read_cube(store, &SeriesWindow { cell: cell.clone(), window }, None)?;
-        let mut spec = BatchSpec::new(&cube.bands, &model.config.normalisation, task.window);
-        spec.max_dates = model.config.max_dates;
-        spec.queries = Some(model.config.queries);
+        let spec = model.config.spec(&cube.bands, task.window);
         let samples = cube.samples();
         let refs: Vec<&Sample> = samples.iter().collect();
         let features = Features::new(task.adapter.features, model, &refs, &spec, device);

@@ -4,7 +4,9 @@
 
 pub mod area;
 mod classify;
+mod embed;
 mod task;
 
 pub use classify::{ClassMap, classify, write_map};
+pub use embed::embed_cell;
 pub use task::{Task, TaskError, load_task, save_task};

@@ -2,21 +2,27 @@
 //!
 //! Nothing here opens a file but weights, and nothing knows where pixels come from.
 //!
-//! Axes in names: `n` series, `t` tokens, `b` bands, `d` width, `h` heads, `s` season features, `g`
-//! parts of the window.
+//! Axes in names: `n` tokens, `c` values of a patch (band by band), `f` what is known of a token, `d` width.
 
 pub use burn::tensor::Device;
 
 mod embed;
+mod embed_cube;
 mod encoder;
+mod input;
+mod int8;
 mod model;
 mod size;
 mod spectral;
+mod turns;
 mod weights;
 
-pub use embed::{EMBED_CHUNK, embed};
-pub use encoder::{Encoder, EncoderInput};
+pub use embed::{EMBED_CHUNK, embed, nested};
+pub use embed_cube::{CubeGrid, embed_cube};
+pub use encoder::{Encoder, NESTED_WIDTHS};
+pub use input::EncoderInput;
+pub use int8::Int8Rows;
 pub use model::{Card, Model, ModelConfig, fresh};
 pub use size::{Size, SizeError};
-pub use spectral::{WAVELENGTH_FEATURES, wavelength_features};
-pub use weights::{WeightsError, load_model, read_model, save_model};
+pub use spectral::{VALUE_FEATURES, value_features};
+pub use weights::{WeightsError, load_model, read_model, save_int8, save_model};

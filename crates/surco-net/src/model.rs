@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
-use surco_data::{Normalisation, QueryGrid};
+use surco_data::{BatchSpec, Context, Normalisation, QueryGrid, SpectralBand};
 
 use crate::{Encoder, Size};
 
@@ -23,8 +23,25 @@ pub struct ModelConfig {
     pub queries: QueryGrid,
     /// Most dates of one series it is shown.
     pub max_dates: usize,
+    /// Sides of the patches it was trained on, in pixels.
+    pub patch_px: Vec<usize>,
+    /// What it was told of places in training; it is told nothing else.
+    pub context: Vec<Context>,
     /// How it came to be.
     pub card: Card,
+}
+
+impl ModelConfig {
+    /// How series of these bands over a window of days become batches for this model, pixel by pixel.
+    #[must_use]
+    pub fn spec(&self, bands: &[SpectralBand], window: (i32, i32)) -> BatchSpec {
+        BatchSpec {
+            max_dates: self.max_dates,
+            queries: Some(self.queries),
+            context: self.context.clone(),
+            ..BatchSpec::new(bands, &self.normalisation, window)
+        }
+    }
 }
 
 /// How a model came to be.

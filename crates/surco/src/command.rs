@@ -8,6 +8,7 @@ mod doctor;
 mod evaluate;
 mod map;
 mod meta;
+mod model;
 mod pretrain;
 mod sample;
 mod simulate;
@@ -26,6 +27,7 @@ pub(crate) enum Command {
     Collect(Box<collect::Args>),
     Pretrain(pretrain::Args),
     Meta(meta::Args),
+    Model(model::Args),
     Adapt(adapt::Args),
     Map(map::Args),
     Area(area::Args),
@@ -43,6 +45,7 @@ impl Command {
             Self::Collect(args) => collect::run(&args, screen),
             Self::Pretrain(args) => pretrain::run(&args, screen),
             Self::Meta(args) => meta::run(&args, screen),
+            Self::Model(args) => model::run(&args, screen),
             Self::Adapt(args) => adapt::run(&args, screen),
             Self::Map(args) => map::run(&args, screen),
             Self::Area(args) => area::run(&args, screen),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::de::DeserializeOwned;
-use surco_core::{Block, Progress, fold_of};
+use surco_core::{Block, Progress, Window, fold_of};
 use surco_data::{Cube, PointLabel, Sample, read_windows};
 use surco_learn::SeriesPool;
 use surco_store::Store;
@@ -34,20 +34,29 @@ pub(crate) fn read_config<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T>
     toml::from_str(&text).with_context(|| format!("cannot use config {}", path.display()))
 }
 
-/// Series of stores to pre-train on, validation held out by blocks of 160 m.
+/// Windows read from stores, and what is cut from them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WindowCuts {
+    /// Windows to read, shared between the stores.
+    pub(crate) windows: usize,
+    /// Side of the windows cut from them in pixels; 1 = series.
+    pub(crate) window_px: usize,
+}
+
+/// Series or small windows of stores to pre-train on, validation held out by blocks of 160 m.
 ///
-/// `windows` are shared between the stores. Seasons are moved by whole years into the latest one, so that the age of
+/// Seasons are moved by whole years into the latest one, so that the age of
 /// an image tells nothing.
 pub(crate) fn pool(
     stores: &[PathBuf],
-    windows: usize,
+    cuts: WindowCuts,
     seed: u64,
     progress: &dyn Progress,
 ) -> anyhow::Result<SeriesPool> {
     let mut pool = SeriesPool::default();
     let mut cubes = Vec::new();
     for store in stores {
-        let share = windows.div_ceil(stores.len());
+        let share = cuts.windows.div_ceil(stores.len());
         cubes.extend(read_windows(&Store::open(store)?, None, share, seed, progress)?);
         pool.data.push(store.display().to_string());
     }
@@ -69,26 +78,36 @@ pub(crate) fn pool(
         let shift = (years.floor() * YEAR).round() as i32;
         let first = cube.days.first().copied().unwrap_or(end) + shift;
         pool.window.0 = pool.window.0.min(first);
-        add_series(&mut pool, cube, shift);
+        add_series(&mut pool, cube, shift, cuts.window_px);
     }
     Ok(pool)
 }
 
-fn add_series(pool: &mut SeriesPool, cube: &Cube, shift: i32) {
-    let (rows, cols) = cube.size();
-    let step = (rows * cols).div_ceil(SERIES_PER_WINDOW);
-    // A step that shares no factor with the row length meets every column.
-    let step = if step > 1 && cols.is_multiple_of(step) { step + 1 } else { step };
-    for i in (0..rows * cols).step_by(step.max(1)) {
-        let (row, col) = (i / cols, i % cols);
-        let mut sample = cube.sample(row, col);
+fn add_series(pool: &mut SeriesPool, cube: &Cube, shift: i32, side: usize) {
+    let size = cube.size();
+    let (rows, cols) = (size.0 / side, size.1 / side);
+    let step = (rows * cols * side * side).div_ceil(SERIES_PER_WINDOW).max(1);
+    // Whole windows are all kept. A step that shares no factor with the row length meets every column.
+    let step = match side {
+        1 if step > 1 && cols.is_multiple_of(step) => step + 1,
+        1 => step,
+        _ => 1,
+    };
+    for i in (0..rows * cols).step_by(step) {
+        let (row, col) = (i / cols * side, i % cols * side);
+        let mut sample = cube.window(Window { row, col, rows: side, cols: side });
         if sample.len() < 2 {
             continue;
         }
         sample.days.iter_mut().for_each(|d| *d += shift);
-        if fold_of(block_of(cube, row, col, VALIDATION_BLOCK_M), VALIDATION_SHARE, 0) == 0 {
+        let corners = [(0, 0), (0, side - 1), (side - 1, 0), (side - 1, side - 1)];
+        let held_out = corners.map(|(y, x)| {
+            fold_of(block_of(cube, row + y, col + x, VALIDATION_BLOCK_M), VALIDATION_SHARE, 0) == 0
+        });
+        // A window that lies on both sides belongs to neither.
+        if held_out == [true; 4] {
             pool.validation.push(sample);
-        } else {
+        } else if held_out == [false; 4] {
             pool.train.push(sample);
         }
     }

@@ -145,10 +145,7 @@ pub(crate) fn read_labelled(
 impl Read {
     /// How a model reads these series.
     pub(crate) fn spec(&self, model: &Model) -> BatchSpec {
-        let mut spec = BatchSpec::new(&self.bands, &model.config.normalisation, self.window);
-        spec.max_dates = model.config.max_dates;
-        spec.queries = Some(model.config.queries);
-        spec
+        model.config.spec(&self.bands, self.window)
     }
 }
 

@@ -29,7 +29,7 @@ use surco_store::Store;
 
 use super::adapt::{Read, cross_validate, fit_to};
 use crate::exit::{BadInput, Usage};
-use crate::learning::{Labelled, pool};
+use crate::learning::{Labelled, WindowCuts, pool};
 use crate::screen::Screen;
 
 /// File that marks a folder as a demo's own.
@@ -133,7 +133,8 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
     })?;
     let config = pretrain_config(out, args.seed);
     let (model, run) = clock.time("pretrain", screen, || {
-        let series = pool(&config.stores, config.windows, config.seed, screen)?;
+        let cuts = WindowCuts { windows: config.windows, window_px: config.window_px };
+        let series = pool(&config.stores, cuts, config.seed, screen)?;
         Ok(pretrain(&config, &series, false, &device, screen)?)
     })?;
     let (model, meta) = clock.time("meta-train", screen, || {
@@ -247,6 +248,9 @@ fn pretrain_config(out: &Path, seed: u64) -> PretrainConfig {
         band_dropout: 0.1,
         max_dates: 16,
         windows: 36,
+        window_px: 1,
+        patch_px: vec![1],
+        context: Vec::new(),
         seed,
         checkpoint_every_steps: 100,
         validate_every_steps: 25,

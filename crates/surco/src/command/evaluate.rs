@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Subcommand;
-use surco_data::{BatchSpec, Sample, read_table};
+use surco_data::{Sample, read_table};
 use surco_eval::fewshot::{DrawDesign, Episode, SeriesBand, draw_episodes};
 use surco_net::Device;
 
@@ -110,9 +110,7 @@ fn fewshot(args: &FewshotArgs, screen: &Screen) -> anyhow::Result<u64> {
         );
         return Err(BadInput(text).into());
     }
-    let mut spec = BatchSpec::new(&bands, &model.config.normalisation, set.window());
-    spec.max_dates = model.config.max_dates;
-    spec.queries = Some(model.config.queries);
+    let spec = model.config.spec(&bands, set.window());
     let columns: Vec<SeriesBand> = set
         .bands
         .iter()

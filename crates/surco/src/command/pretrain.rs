@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use surco_learn::{Curve, PretrainConfig, pretrain};
 use surco_net::Device;
 
-use crate::learning::{pool, read_config};
+use crate::learning::{WindowCuts, pool, read_config};
 use crate::screen::Screen;
 
 /// Pre-trains an encoder without labels
@@ -27,7 +27,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
     let config: PretrainConfig = read_config(&args.config)?;
     config.check()?;
-    let pool = pool(&config.stores, config.windows, config.seed, screen)?;
+    let cuts = WindowCuts { windows: config.windows, window_px: config.window_px };
+    let pool = pool(&config.stores, cuts, config.seed, screen)?;
     let started = std::time::Instant::now();
     let (_, done) = pretrain(&config, &pool, args.resume, &Device::flex(), screen)?;
     let seconds = started.elapsed().as_secs_f64();

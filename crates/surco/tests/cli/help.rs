@@ -16,8 +16,8 @@ fn commands(of: &[&str]) -> Vec<String> {
 #[test]
 fn every_command_is_listed_with_what_it_gives() {
     let want = [
-        "demo", "doctor", "simulate", "sample", "collect", "pretrain", "meta", "adapt", "map",
-        "area", "evaluate",
+        "demo", "doctor", "simulate", "sample", "collect", "pretrain", "meta", "model", "adapt",
+        "map", "area", "evaluate",
     ];
     assert_eq!(commands(&[]), want);
     let help = Run::of(&mut surco(["--help"])).stdout;
@@ -32,6 +32,7 @@ fn every_command_is_listed_with_what_it_gives() {
 fn the_help_of_every_command_has_an_example_that_names_it() {
     let mut all: Vec<Vec<String>> = commands(&[]).into_iter().map(|name| vec![name]).collect();
     all.extend(commands(&["evaluate"]).into_iter().map(|name| vec!["evaluate".into(), name]));
+    all.push(vec!["model".into(), "describe".into()]);
     assert!(all.len() >= 12, "{all:?}");
     for command in all {
         let help = Run::of(surco(&command).arg("--help"));
@@ -66,4 +67,22 @@ fn the_doctor_names_a_remedy_for_all_that_is_amiss() {
     let absent = Run::of(&mut surco(["doctor", "--json", "--dir", "/no/such/folder"])).json();
     let disk = absent["findings"].as_array().unwrap().iter().find(|f| f["what"] == "disk").unwrap();
     assert_eq!(disk["remedy"], "give a folder that exists with --dir");
+}
+
+/// Worked by hand for 2b: 32 blocks of 12 × 2304² + 2 × 2304 + 2 × 64, a norm of 2304, 50 × 2304 for what is
+/// told, and two networks from 40 to 64 to 4608 and 2305.
+#[test]
+fn a_size_is_described_by_what_it_costs() {
+    let told = Run::of(&mut surco(["model", "describe", "2b", "--json"])).json();
+    let blocks = 32 * (12 * 2304 * 2304 + 2 * 2304 + 2 * 64);
+    let networks = 2 * 41 * 64 + 65 * (4608 + 2305);
+    let parameters = blocks + 2304 + 50 * 2304 + networks;
+    assert_eq!(told["parameters"], parameters);
+    assert_eq!(told["weight_bytes_bf16"], 2_u64 * parameters as u64);
+    assert_eq!(told["training_bytes"], 16_u64 * parameters as u64);
+    let flops = told["forward_flops_per_token"]["tokens_512"].as_u64().unwrap();
+    assert!((4_150_000_000..4_250_000_000).contains(&flops), "{flops}");
+    let unknown = Run::of(&mut surco(["model", "describe", "huge"]));
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.stderr.contains("model size `huge` is unknown"), "{}", unknown.stderr);
 }

@@ -38,7 +38,7 @@ const HEAVY: [(&str, &[&str]); 25] = [
     ("burn", &["surco-kernels", "surco-net", "surco-learn"]),
     ("bytes", &["surco-collect"]),
     ("clap", &["surco"]),
-    ("crc32c", &["surco-store"]),
+    ("crc32c", &["surco-store", "surco-learn"]),
     ("csv", &["surco-raster", "surco-data"]),
     ("ctrlc", &["surco"]),
     ("fs4", &["surco"]),

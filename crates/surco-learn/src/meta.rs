@@ -10,7 +10,6 @@
 //!
 //! Input: labelled series of one or more tasks. Output: the encoder, its curve.
 
-use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
@@ -18,12 +17,13 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use surco_core::Progress;
 use surco_data::{Batch, Sample, SpectralBand};
-use surco_net::{Encoder, EncoderInput, Model};
+use surco_net::{Encoder, EncoderInput, Model, ModelConfig, Size};
 
 use crate::LearnError;
 use crate::masked::hidden_bands;
-use crate::run::{Curve, CurvePoint};
-use crate::step::{gradients, learning_rate, optimizer, trainable};
+use crate::precision::Precision;
+use crate::run::Curve;
+use crate::trainer::{Objective, Recipe, Trainer};
 
 /// What meta-training depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ pub fn meta_train(
     model: Model,
     config: &MetaConfig,
     tasks: &[MetaTask],
-    device: &Device,
+    devices: &[Device],
     progress: &dyn Progress,
 ) -> Result<(Model, Curve), LearnError> {
     let tasks: Vec<Members<'_>> = tasks.iter().map(|t| Members::of(t, config)).collect();
@@ -109,40 +109,72 @@ pub fn meta_train(
             ),
         });
     }
-    let tracked = device.clone().autodiff();
-    let mut encoder = trainable(model.encoder.clone().fork(&tracked));
-    let mut optimizer = optimizer();
-    let mut curve = Curve::default();
-    for step in 0..config.steps {
-        if progress.stopped() {
-            return Err(LearnError::Stopped { step });
-        }
-        let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
-        rng.set_stream(step + 1);
-        let drawn: Vec<Drawn> = (0..config.episodes)
-            .map(|_| tasks[rng.random_range(0..tasks.len())].draw(config, &model, &mut rng))
-            .collect();
-        let rate = learning_rate(config.learning_rate, step, config.steps / 10 + 1, config.steps);
-        let (grads, loss) = gradients(&encoder, &tracked, &drawn, |encoder, episode| {
-            prototype_loss(encoder, episode, &tracked)
-        });
-        if !loss.is_finite() {
-            return Err(LearnError::Diverged { step, learning_rate: rate });
-        }
-        encoder = optimizer.step(rate, encoder, grads);
-        let tokens = drawn.iter().map(|d| d.batch.tokens() as u64).sum();
-        let point =
-            CurvePoint { step: step + 1, loss, validation: None, learning_rate: rate, tokens };
-        curve.0.push(point);
-        progress.report("meta-train", step + 1, config.steps, &format!("loss {loss:.4}"));
-    }
-    let mut model = Model { encoder: encoder.valid(), config: model.config };
+    let trainer = Trainer {
+        objective: &Episodes { config, model: &model.config, tasks: &tasks },
+        recipe: &recipe_of(config, model.config.size),
+        devices,
+        folder: None,
+        progress,
+    };
+    let trained = trainer.run(model.encoder)?;
+    let mut model = Model { encoder: trained.encoder, config: model.config };
     model.config.card.stages.push(format!(
         "prototypical episodes, {} steps of {}, seed {}",
         config.steps, config.episodes, config.seed
     ));
     model.config.card.data.extend(tasks.iter().map(|t| t.task.name.clone()));
-    Ok((model, curve))
+    Ok((model, trained.curve))
+}
+
+fn recipe_of(config: &MetaConfig, size: Size) -> Recipe {
+    Recipe {
+        size,
+        steps: config.steps,
+        learning_rate: config.learning_rate,
+        warm_up_steps: config.steps / 10 + 1,
+        ema_decay: 0.0,
+        precision: Precision::F32,
+        recompute: false,
+        validate_every_steps: config.steps.max(1),
+        checkpoint_every_steps: config.steps.max(1),
+    }
+}
+
+/// Episodes drawn from tasks.
+struct Episodes<'a> {
+    config: &'a MetaConfig,
+    model: &'a ModelConfig,
+    tasks: &'a [&'a Members<'a>],
+}
+
+impl Objective for Episodes<'_> {
+    type Part = Drawn;
+
+    const STAGE: &'static str = "meta-train";
+
+    fn parts(&self, step: u64) -> Vec<Drawn> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed);
+        rng.set_stream(step + 1);
+        (0..self.config.episodes)
+            .map(|_| {
+                let task = self.tasks[rng.random_range(0..self.tasks.len())];
+                task.draw(self.config, self.model, &mut rng)
+            })
+            .collect()
+    }
+
+    fn lengths(&self, episode: &Drawn) -> Vec<usize> {
+        episode.batch.lengths.clone()
+    }
+
+    /// Each episode counts the same, whatever its number of queries.
+    fn loss(&self, encoder: &Encoder, episode: &Drawn, device: &Device) -> (Tensor<1>, f64) {
+        (prototype_loss(encoder, episode, device), 1.0)
+    }
+
+    fn validate(&self, _encoder: &Encoder, _device: &Device) -> Option<f64> {
+        None
+    }
 }
 
 struct Members<'a> {
@@ -161,7 +193,7 @@ impl<'a> Members<'a> {
         Self { task, by_class }
     }
 
-    fn draw(&self, config: &MetaConfig, model: &Model, rng: &mut ChaCha8Rng) -> Drawn {
+    fn draw(&self, config: &MetaConfig, model: &ModelConfig, rng: &mut ChaCha8Rng) -> Drawn {
         let mut order: Vec<usize> = (0..self.by_class.len()).collect();
         shuffle(&mut order, rng);
         let ways = config.ways.min(order.len());
@@ -174,7 +206,7 @@ impl<'a> Members<'a> {
         }
         let chosen: Vec<&Sample> =
             support.iter().chain(&query).map(|&i| &self.task.samples[i]).collect();
-        let spec = model.config.spec(&self.task.bands, self.task.window);
+        let spec = model.spec(&self.task.bands, self.task.window);
         let mut batch = Batch::new(&chosen, &spec);
         let hidden = hidden_bands(self.task.bands.len(), config.band_dropout, rng);
         (0..batch.len()).for_each(|i| batch.hide_bands(i, &hidden));
@@ -237,7 +269,7 @@ mod tests {
     use super::*;
     use surco_core::Silent;
     use surco_data::{Normalisation, QueryGrid};
-    use surco_net::{Card, ModelConfig, Size, fresh};
+    use surco_net::{Card, fresh};
 
     fn task() -> MetaTask {
         let sample = |i: usize| {
@@ -282,7 +314,7 @@ mod tests {
                 model(&task),
                 &config,
                 std::slice::from_ref(&task),
-                &Device::flex(),
+                &[Device::flex()],
                 &Silent,
             )
             .unwrap();
@@ -315,7 +347,7 @@ mod tests {
         task.samples.truncate(6);
         task.classes.truncate(6);
         let refused =
-            meta_train(model(&task), &MetaConfig::default(), &[task], &Device::flex(), &Silent);
+            meta_train(model(&task), &MetaConfig::default(), &[task], &[Device::flex()], &Silent);
         assert!(matches!(refused, Err(LearnError::TooLittle { .. })));
     }
 }

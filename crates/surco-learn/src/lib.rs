@@ -27,5 +27,5 @@ pub use meta::{MetaConfig, MetaTask, meta_train};
 pub use precision::Precision;
 pub use pretrain::{PretrainConfig, SeriesPool, pretrain};
 pub use ridge::Ridge;
-pub use run::{Curve, CurvePoint, RunSummary};
+pub use run::{Curve, CurvePoint, RunSummary, open_run};
 pub use speed::{SpeedPoint, Throughput};

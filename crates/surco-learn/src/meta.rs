@@ -10,6 +10,8 @@
 //!
 //! Input: labelled series of one or more tasks. Output: the encoder, its curve.
 
+use std::path::PathBuf;
+
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
@@ -24,6 +26,9 @@ use crate::masked::hidden_bands;
 use crate::precision::Precision;
 use crate::run::Curve;
 use crate::trainer::{Objective, Recipe, Trainer};
+
+/// Steps between checkpoints, where there is a run folder.
+const CHECKPOINT_EVERY: u64 = 20;
 
 /// What meta-training depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +50,8 @@ pub struct MetaConfig {
     pub band_dropout: f64,
     /// Seed of the episodes.
     pub seed: u64,
+    /// Run folder for records and checkpoints, from which a run goes on; a run without one leaves nothing.
+    pub out: Option<PathBuf>,
 }
 
 impl Default for MetaConfig {
@@ -58,6 +65,7 @@ impl Default for MetaConfig {
             learning_rate: 3e-4,
             band_dropout: 0.5,
             seed: 0,
+            out: None,
         }
     }
 }
@@ -88,9 +96,12 @@ struct Drawn {
 
 /// Meta-trains a model over episodes of the tasks.
 ///
+/// The episodes of a step are shared between the devices, at least one. With a run folder, the run goes on from its
+/// last checkpoint; see [`crate::open_run`].
+///
 /// # Errors
 /// [`LearnError::TooLittle`] if no task has two classes with enough examples,
-/// [`LearnError::Stopped`] on a stop.
+/// [`LearnError::Stopped`] on a stop, [`LearnError::Io`] if the run folder refuses.
 pub fn meta_train(
     model: Model,
     config: &MetaConfig,
@@ -113,7 +124,7 @@ pub fn meta_train(
         objective: &Episodes { config, model: &model.config, tasks: &tasks },
         recipe: &recipe_of(config, model.config.size),
         devices,
-        folder: None,
+        folder: config.out.as_deref(),
         progress,
     };
     let trained = trainer.run(model.encoder)?;
@@ -136,7 +147,7 @@ fn recipe_of(config: &MetaConfig, size: Size) -> Recipe {
         precision: Precision::F32,
         recompute: false,
         validate_every_steps: config.steps.max(1),
-        checkpoint_every_steps: config.steps.max(1),
+        checkpoint_every_steps: CHECKPOINT_EVERY,
     }
 }
 
@@ -324,6 +335,44 @@ mod tests {
         let (first, last) = (curve.0[0].loss, curve.0[11].loss);
         assert!(last < 0.5 * first, "{first} → {last}");
         assert_eq!(curve, run());
+    }
+
+    #[test]
+    fn a_stopped_run_goes_on_as_if_it_had_not_been_stopped() {
+        struct StopAfter(u64, std::sync::atomic::AtomicU64);
+        impl Progress for StopAfter {
+            fn report(&self, _: &'static str, done: u64, _: u64, _: &str) {
+                self.1.store(done, std::sync::atomic::Ordering::SeqCst);
+            }
+            fn stopped(&self) -> bool {
+                self.1.load(std::sync::atomic::Ordering::SeqCst) >= self.0
+            }
+        }
+        let (task, folder) = (task(), tempfile::tempdir().unwrap());
+        let at = |name: &str| MetaConfig {
+            steps: 22,
+            ways: 3,
+            out: Some(folder.path().join(name)),
+            ..MetaConfig::default()
+        };
+        let run = |config: &MetaConfig, progress: &dyn Progress| {
+            let tasks = std::slice::from_ref(&task);
+            meta_train(model(&task), config, tasks, &[Device::flex()], progress)
+        };
+        let (whole, parted) = (at("whole"), at("parted"));
+        let (_, want) = run(&whole, &Silent).unwrap();
+        let stopped = run(&parted, &StopAfter(21, 0.into()));
+        assert!(matches!(stopped, Err(LearnError::Stopped { step: 21 })));
+        struct CountFrom(std::sync::atomic::AtomicU64);
+        impl Progress for CountFrom {
+            fn report(&self, _: &'static str, done: u64, _: u64, _: &str) {
+                self.0.fetch_min(done, std::sync::atomic::Ordering::SeqCst);
+            }
+        }
+        let from = CountFrom(u64::MAX.into());
+        let (_, got) = run(&parted, &from).unwrap();
+        assert_eq!(from.0.into_inner(), 21, "the step after the checkpoint");
+        assert_eq!(got, want);
     }
 
     #[test]

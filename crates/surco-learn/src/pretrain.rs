@@ -2,9 +2,6 @@
 
 mod config;
 
-use std::fs;
-use std::path::Path;
-
 use burn::tensor::{Device, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -13,10 +10,9 @@ use surco_data::{BatchSpec, Normalisation, QueryGrid, Sample, SpectralBand};
 use surco_net::{Card, Encoder, Model, ModelConfig, fresh, save_model};
 
 use crate::LearnError;
-use crate::checkpoint::hash_text;
 use crate::crops::Crops;
 use crate::masked::{Masked, hide, masked_loss};
-use crate::run::RunSummary;
+use crate::run::{RunSummary, open_run};
 use crate::trainer::{Objective, Recipe, Trainer};
 
 pub use config::PretrainConfig;
@@ -111,21 +107,6 @@ fn toml_of(config: &PretrainConfig) -> Result<String, LearnError> {
         value: config.schema.to_string(),
         remedy: e.to_string(),
     })
-}
-
-/// Creates the run folder, or makes sure that it holds this very run.
-pub(crate) fn open_run(out: &Path, config: &str, resume: bool) -> Result<(), LearnError> {
-    let path = out.join("config.toml");
-    match fs::read_to_string(&path) {
-        Ok(there) if hash_text(&there) != hash_text(config) => {
-            Err(LearnError::OtherRun { folder: out.into() })
-        }
-        Ok(_) if !resume => Err(LearnError::Exists { folder: out.into() }),
-        Ok(_) => Ok(()),
-        Err(_) => fs::create_dir_all(out)
-            .and_then(|()| surco_core::write_whole(&path, config.as_bytes()))
-            .map_err(|source| LearnError::Io { path, source }),
-    }
 }
 
 /// The masked pretext over a pool of series.
@@ -238,6 +219,7 @@ mod tests {
     use super::*;
     use crate::SpeedPoint;
     use crate::events::steps_of;
+    use std::fs;
     use surco_core::Silent;
 
     const DOCUMENTED: &str = include_str!("../../../docs/config/pretrain.toml");
@@ -277,10 +259,13 @@ mod tests {
     fn the_documented_config_is_valid_and_a_misspelt_key_is_named() {
         let config: PretrainConfig = toml::from_str(DOCUMENTED).unwrap();
         config.check().unwrap();
+        let first: Vec<&str> = DOCUMENTED.lines().take(6).collect();
+        let plain: PretrainConfig = toml::from_str(&first.join("\n")).unwrap();
+        assert_eq!(plain, config, "the defaults are as documented");
         let wrong = DOCUMENTED.replace("mask_share", "mask_shar");
         let error = toml::from_str::<PretrainConfig>(&wrong).unwrap_err().to_string();
         assert!(
-            error.contains("unknown field `mask_shar`") && error.contains("line 10"),
+            error.contains("unknown field `mask_shar`") && error.contains("line 14"),
             "{error}"
         );
     }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::LearnError;
+use crate::checkpoint::hash_text;
 use crate::events::EventFile;
 use crate::speed::{SpeedPoint, Throughput};
 
@@ -68,6 +69,24 @@ pub struct RunSummary {
     pub resumed_from: u64,
 }
 
+/// Creates a run folder with its config, or makes sure that it holds this very run and may be gone on with.
+///
+/// # Errors
+/// [`LearnError::OtherRun`], [`LearnError::Exists`] unless `resume`, [`LearnError::Io`].
+pub fn open_run(out: &Path, config: &str, resume: bool) -> Result<(), LearnError> {
+    let path = out.join("config.toml");
+    match fs::read_to_string(&path) {
+        Ok(there) if hash_text(&there) != hash_text(config) => {
+            Err(LearnError::OtherRun { folder: out.into() })
+        }
+        Ok(_) if !resume => Err(LearnError::Exists { folder: out.into() }),
+        Ok(_) => Ok(()),
+        Err(_) => fs::create_dir_all(out)
+            .and_then(|()| surco_core::write_whole(&path, config.as_bytes()))
+            .map_err(|source| LearnError::Io { path, source }),
+    }
+}
+
 /// A file of JSON lines, one a step, appended to while the run goes on.
 struct Lines {
     path: PathBuf,
@@ -121,11 +140,11 @@ impl Records {
     /// Opens the records of a run that goes on from a step, and gives its curve so far.
     pub(crate) fn open(folder: &Path, from: u64) -> Result<(Self, Curve), LearnError> {
         let events_path = folder.join("tensorboard/events.out.tfevents.surco");
+        let io = |source| LearnError::Io { path: events_path.clone(), source };
+        fs::create_dir_all(folder.join("tensorboard")).map_err(io)?;
         let (metrics, curve) = Lines::open(folder.join("metrics.jsonl"), from)?;
         let (speed, _) = Lines::open(folder.join("speed.jsonl"), from)?;
-        let events = fs::create_dir_all(folder.join("tensorboard"))
-            .and_then(|()| EventFile::open(&events_path, from))
-            .map_err(|source| LearnError::Io { path: events_path.clone(), source })?;
+        let events = EventFile::open(&events_path, from).map_err(io)?;
         Ok((Self { metrics, speed, events, events_path }, Curve(read_lines(&curve))))
     }
 

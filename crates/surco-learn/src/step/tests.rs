@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use super::*;
 use burn::module::ParamId;
 use burn::nn::{Linear, LinearConfig};
@@ -73,14 +75,10 @@ fn network(lanes: &Lanes) -> Linear {
     network
 }
 
-/// Rows of a regression; row `i` counts `i + 1` times.
-fn rows(of: std::ops::Range<usize>) -> Vec<usize> {
-    of.collect()
-}
-
-fn weighted_error(network: &Linear, rows: &Vec<usize>, device: &Device) -> (Tensor<1>, f64) {
-    let x: Vec<f32> = rows.iter().flat_map(|&i| [i as f32 * 0.1, 1.0, -(i as f32)]).collect();
-    let weights: Vec<f32> = rows.iter().map(|&i| i as f32 + 1.0).collect();
+/// The error of some rows of a regression; row `i` counts `i + 1` times.
+fn weighted_error(network: &Linear, rows: &Range<usize>, device: &Device) -> (Tensor<1>, f64) {
+    let x: Vec<f32> = rows.clone().flat_map(|i| [i as f32 * 0.1, 1.0, -(i as f32)]).collect();
+    let weights: Vec<f32> = rows.clone().map(|i| i as f32 + 1.0).collect();
     let weight = f64::from(weights.iter().sum::<f32>());
     let dtype = network.weight.val().dtype();
     let x = Tensor::<2>::from_data(TensorData::new(x, [rows.len(), 3]), device).cast(dtype);
@@ -89,7 +87,7 @@ fn weighted_error(network: &Linear, rows: &Vec<usize>, device: &Device) -> (Tens
     ((error * weights).sum() / weight, weight)
 }
 
-fn of_parts(lanes: &Lanes, parts: &[Vec<usize>]) -> (Vec<f32>, Vec<f32>, f64) {
+fn of_parts(lanes: &Lanes, parts: &[Range<usize>]) -> (Vec<f32>, Vec<f32>, f64) {
     let network = network(lanes);
     let summed = gradients(&network, lanes, parts, weighted_error);
     let loss = summed.mean();
@@ -112,8 +110,8 @@ fn close(a: &[f32], b: &[f32], tolerance: f32) {
 #[test]
 fn micro_batches_of_any_size_give_the_gradients_of_the_whole_batch() {
     let lanes = Lanes::new(&[Device::flex()], Precision::F32, false);
-    let whole = of_parts(&lanes, &[rows(0..12)]);
-    let parts = of_parts(&lanes, &[rows(0..5), rows(5..6), rows(6..12)]);
+    let whole = of_parts(&lanes, std::slice::from_ref(&(0..12)));
+    let parts = of_parts(&lanes, &[0..5, 5..6, 6..12]);
     close(&parts.0, &whole.0, 1e-5);
     close(&parts.1, &whole.1, 1e-5);
     assert!((parts.2 - whole.2).abs() < 1e-4 * whole.2, "{} {}", parts.2, whole.2);
@@ -121,7 +119,7 @@ fn micro_batches_of_any_size_give_the_gradients_of_the_whole_batch() {
 
 #[test]
 fn two_devices_give_the_very_gradients_of_one() {
-    let parts: Vec<_> = (0..5).map(|i| rows(3 * i..3 * i + 3)).collect();
+    let parts: Vec<_> = (0..5).map(|i| 3 * i..3 * i + 3).collect();
     let one = of_parts(&Lanes::new(&[Device::flex()], Precision::F32, false), &parts);
     let two = Lanes::new(&[Device::flex(), Device::flex()], Precision::F32, false);
     assert!(two.tracked.len() >= 2, "both take part");
@@ -130,7 +128,7 @@ fn two_devices_give_the_very_gradients_of_one() {
 
 #[test]
 fn activations_computed_again_give_the_same_gradients() {
-    let parts = [rows(0..6), rows(6..9)];
+    let parts = [0..6, 6..9];
     let kept = of_parts(&Lanes::new(&[Device::flex()], Precision::F32, false), &parts);
     let again = of_parts(&Lanes::new(&[Device::flex()], Precision::F32, true), &parts);
     assert_eq!(again, kept);
@@ -140,7 +138,7 @@ fn activations_computed_again_give_the_same_gradients() {
 /// lost to a weight in bf16, whose next value below 1 is 0.996, and not to the master weight.
 #[test]
 fn sixteen_bit_copies_teach_thirty_two_bit_weights() {
-    let parts = [rows(0..6), rows(6..9)];
+    let parts = [0..6, 6..9];
     let wide = of_parts(&Lanes::new(&[Device::flex()], Precision::F32, false), &parts);
     let lanes = Lanes::new(&[Device::flex()], Precision::Bf16, false);
     let narrow = of_parts(&lanes, &parts);

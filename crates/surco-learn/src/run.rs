@@ -35,6 +35,16 @@ pub struct CurvePoint {
 pub struct Curve(pub Vec<CurvePoint>);
 
 impl Curve {
+    /// The curve of a run folder, of the run so far.
+    ///
+    /// # Errors
+    /// [`LearnError::Io`] if its metrics cannot be read.
+    pub fn read(folder: &Path) -> Result<Self, LearnError> {
+        let path = folder.join("metrics.jsonl");
+        let text = fs::read_to_string(&path).map_err(|source| LearnError::Io { path, source })?;
+        Ok(Self(read_lines(&text)))
+    }
+
     /// The first measured validation loss.
     #[must_use]
     pub fn first_validation(&self) -> Option<f64> {

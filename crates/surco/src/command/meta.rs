@@ -90,10 +90,10 @@ pub(crate) fn run(args: &Args, devices: &[Device], screen: &Screen) -> anyhow::R
     };
     let text = std::fs::read_to_string(&args.config).context("cannot read the config again")?;
     open_run(&config.out, &text, args.resume)?;
-    let (model, curve) = meta_train(model, &meta, &tasks, devices, screen)?;
+    let trained = meta_train(model, &meta, &tasks, devices, screen);
+    let (model, curve) = super::pretrain::drawn(trained, &config.out)?;
     let folder = config.out.join("model");
     let weights = save_model(&model, &folder)?;
-    super::pretrain::write_loss_svg(&curve, &config.out)?;
     let json = serde_json::json!({
         "model": folder, "steps": meta.steps, "weights_sha256": weights,
         "loss_first": curve.mean_loss(false), "loss_last": curve.mean_loss(true),

@@ -1,8 +1,8 @@
 //! `surco pretrain`: an encoder learns from pixels without labels.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use surco_learn::{Curve, PretrainConfig, Throughput, pretrain};
+use surco_learn::{Curve, LearnError, PretrainConfig, Throughput, pretrain};
 use surco_net::Device;
 
 use crate::learning::{WindowCuts, pool, read_config};
@@ -31,9 +31,9 @@ pub(crate) fn run(args: &Args, devices: &[Device], screen: &Screen) -> anyhow::R
     let cuts = WindowCuts { windows: config.windows, window_px: config.window_px };
     let pool = pool(&config.stores, cuts, config.seed, screen)?;
     let started = std::time::Instant::now();
-    let (_, done) = pretrain(&config, &pool, args.resume, devices, screen)?;
+    let trained = pretrain(&config, &pool, args.resume, devices, screen);
+    let (_, done) = drawn(trained, &config.out)?;
     let seconds = started.elapsed().as_secs_f64();
-    write_loss_svg(&done.curve, &config.out)?;
     let tokens: u64 = done.curve.0.iter().map(|p| p.tokens).sum();
     let json = serde_json::json!({
         "model": config.out.join("model"),
@@ -87,10 +87,13 @@ pub(crate) fn throughput_text(speed: Throughput) -> String {
     )
 }
 
-/// Writes the loss curve beside the metrics.
-pub(crate) fn write_loss_svg(curve: &Curve, out: &std::path::Path) -> anyhow::Result<()> {
-    let svg = surco_eval::report::curve_svg(&report_curve(curve, "loss"));
-    Ok(surco_core::write_whole(&out.join("loss.svg"), svg.as_bytes())?)
+/// Draws the loss curve of a run that ended or was stopped beside its metrics.
+pub(crate) fn drawn<T>(trained: Result<T, LearnError>, out: &Path) -> anyhow::Result<T> {
+    if matches!(trained, Ok(_) | Err(LearnError::Stopped { .. })) {
+        let svg = surco_eval::report::curve_svg(&report_curve(&Curve::read(out)?, "loss"));
+        surco_core::write_whole(&out.join("loss.svg"), svg.as_bytes())?;
+    }
+    Ok(trained?)
 }
 
 /// A curve as the report draws it.

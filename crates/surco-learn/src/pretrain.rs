@@ -135,6 +135,7 @@ impl<'a> HiddenDates<'a> {
         objective
     }
 
+    /// Micro-batches of samples, each of one patch size and hidden at random.
     fn hidden(&self, series: &[&Sample], rng: &mut ChaCha8Rng) -> Vec<Masked> {
         let (share, dropout) = (self.config.mask_share, self.config.band_dropout);
         series

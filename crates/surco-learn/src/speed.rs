@@ -2,7 +2,7 @@
 //!
 //! # Source
 //! Chowdhery et al. 2022 (PaLM), appendix B: operations a model needs for a token, `6 N + 12 L d T`, whatever
-//! the program does beyond; their share of the device's peak is the model FLOP/s utilisation. The peak here
+//! the program does beyond (see `Size::flops_per_token`); their share of the device's peak is the model FLOP/s utilisation. The peak here
 //! is measured, by the same matrix product that the model is made of, and not read off a data sheet.
 
 use std::collections::VecDeque;
@@ -23,12 +23,10 @@ const LARGEST_SIDE: usize = 8192;
 /// Time that the products of one size are repeated for.
 const MEASURED_FOR: Duration = Duration::from_millis(150);
 
-/// Operations of one training step over series of these lengths, forward and backward: `6 N` a token and
-/// `12 L d` for each pair of tokens of one series. What is computed again to save memory does not count.
-pub(crate) fn training_flops(parameters: usize, size: Size, lengths: &[usize]) -> f64 {
-    let tokens: usize = lengths.iter().sum();
-    let pairs: f64 = lengths.iter().map(|&t| (t * t) as f64).sum();
-    6.0 * parameters as f64 * tokens as f64 + 12.0 * (size.layers() * size.width()) as f64 * pairs
+/// Operations of one training step over segments of these lengths: three times the forward pass, because backward
+/// has two products for each of its. What is computed again to save memory does not count.
+pub(crate) fn training_flops(size: Size, lengths: &[usize]) -> f64 {
+    lengths.iter().map(|&t| 3.0 * t as f64 * size.flops_per_token(t) as f64).sum()
 }
 
 /// Multiplications and additions a second in a large matrix product on these devices together.
@@ -191,11 +189,18 @@ impl Meter {
 mod tests {
     use super::*;
 
-    /// By hand for nano, 4 layers of 128: series of 3 and 5 tokens are 8 tokens and 34 pairs.
+    /// By hand for nano, 4 layers of 128: segments of 3 and 5 tokens are 8 tokens and 34 pairs. A pair costs a product
+    /// of `d` for its score and one for its value, three times 4 · 4 · 128; what else a token costs cancels out.
     #[test]
-    fn operations_are_counted_by_tokens_and_by_pairs_within_a_series() {
-        let flops = training_flops(1000, Size::Nano, &[3, 5, 0]);
-        assert_eq!(flops, 6.0 * 1000.0 * 8.0 + 12.0 * 4.0 * 128.0 * 34.0);
+    fn operations_are_counted_by_tokens_and_by_pairs_within_a_segment() {
+        let apart = training_flops(Size::Nano, &[3, 5, 0]);
+        let single = training_flops(Size::Nano, &[1; 8]);
+        assert_eq!(apart - single, 3.0 * 4.0 * 4.0 * 128.0 * (34.0 - 8.0));
+        // `6 N` a token, but for the little that is not in the blocks.
+        let parameters = (4 * 12 * 128 * 128) as f64;
+        let of_pairs = 3.0 * 4.0 * 4.0 * 128.0 * 8.0;
+        let rest = (single - of_pairs) / (6.0 * parameters * 8.0);
+        assert!((1.0..1.05).contains(&rest), "{rest}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::{Device, Tensor};
 use surco_core::Progress;
+use surco_kernels::Policy;
 use surco_net::{Encoder, Size};
 
 use crate::LearnError;
@@ -36,7 +37,7 @@ pub(crate) trait Objective: Sync {
     /// The micro-batches of a step, which depend on the step alone.
     fn parts(&self, step: u64) -> Vec<Self::Part>;
 
-    /// Tokens of each series of a micro-batch.
+    /// Tokens of each segment of a micro-batch: those that attend to each other.
     fn lengths(&self, part: &Self::Part) -> Vec<usize>;
 
     /// The mean loss of a micro-batch, one number, and what it is a mean over.
@@ -70,10 +71,11 @@ pub(crate) struct State {
 impl State {
     /// The weights that are validated and handed on, without gradients.
     fn best(&self) -> Encoder {
-        match &self.average {
+        let best = match &self.average {
             Some(average) => average.module.clone(),
             None => self.encoder.valid(),
-        }
+        };
+        best.with_policy(Policy::default())
     }
 }
 
@@ -102,7 +104,8 @@ impl<O: Objective> Trainer<'_, O> {
         self.recipe.precision.check(self.devices)?;
         let recipe = self.recipe;
         let lanes = Lanes::new(self.devices, recipe.precision, recipe.recompute);
-        let encoder = encoder.train().fork(&lanes.main());
+        let policy = Policy { recompute: recipe.recompute, ..Policy::default() };
+        let encoder = encoder.with_policy(policy).train().fork(&lanes.main());
         let average = (recipe.ema_decay > 0.0).then(|| Average::new(&encoder, recipe.ema_decay));
         let mut state = State { encoder, optimizer: optimizer(), average };
         let checkpoints = self.folder.map(Checkpoints::new);
@@ -118,7 +121,6 @@ impl<O: Objective> Trainer<'_, O> {
         let mut session = Session {
             trainer: self,
             lanes,
-            parameters: state.encoder.num_params(),
             meter: Meter::of_peak(measured_peak(self.devices, recipe.precision)),
         };
         let state = ahead(
@@ -157,7 +159,6 @@ impl<O: Objective> Trainer<'_, O> {
 struct Session<'a, O> {
     trainer: &'a Trainer<'a, O>,
     lanes: Lanes,
-    parameters: usize,
     meter: Meter,
 }
 
@@ -182,7 +183,7 @@ impl<O: Objective> Session<'_, O> {
             seconds: began.elapsed().as_secs_f64(),
             waited_s: waited.as_secs_f64(),
             tokens,
-            flops: training_flops(self.parameters, recipe.size, &lengths),
+            flops: training_flops(recipe.size, &lengths),
         };
         let done = step + 1;
         let is_due =

@@ -220,6 +220,10 @@ mod tests {
     use super::*;
     use crate::SpeedPoint;
     use crate::events::steps_of;
+    use crate::precision::Precision;
+    use crate::step::{Lanes, gradients};
+    use burn::module::{Module, ModuleVisitor, Param};
+    use burn::optim::GradientsParams;
     use std::fs;
     use surco_core::Silent;
 
@@ -326,13 +330,13 @@ mod tests {
 
     fn weights(encoder: &Encoder) -> Vec<f32> {
         struct All(Vec<f32>);
-        impl burn::module::ModuleVisitor for All {
-            fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
+        impl ModuleVisitor for All {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
                 self.0.extend(param.val().into_data().iter::<f32>());
             }
         }
         let mut all = All(Vec::new());
-        burn::module::Module::visit(encoder, &mut all);
+        encoder.visit(&mut all);
         all.0
     }
 
@@ -375,6 +379,43 @@ mod tests {
             assert!((a.loss - b.loss).abs() < 1e-4 * b.loss, "{a:?} {b:?}");
             assert!((a.gradient_norm - b.gradient_norm).abs() < 1e-3 * b.gradient_norm);
         }
+    }
+
+    /// Gradients in the order of their weights.
+    struct Flat<'a>(&'a GradientsParams, Vec<f32>);
+
+    impl ModuleVisitor for Flat<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            // What a batch does not use, such as what is known of a place, has none.
+            if let Some(gradient) = self.0.get::<D>(param.id) {
+                self.1.extend(gradient.into_data().iter::<f32>());
+            }
+        }
+    }
+
+    /// bfloat16 has 8 bits of mantissa: gradients point the same way to a few degrees.
+    #[test]
+    fn sixteen_bits_teach_what_thirty_two_teach() {
+        let (config, pool) = (config("narrow", 1), pool());
+        let objective = HiddenDates::new(&config, &pool);
+        let parts = objective.parts(0);
+        let taught = |precision| {
+            let lanes = Lanes::new(&[Device::flex()], precision, false);
+            let encoder = fresh(config.size, 1, &Device::flex()).train().fork(&lanes.main());
+            let summed = gradients(&encoder, &lanes, &parts, |encoder, part, device| {
+                objective.loss(encoder, part, device)
+            });
+            let loss = summed.mean();
+            let mut flat = Flat(&summed.gradients, Vec::new());
+            encoder.visit(&mut flat);
+            (loss, flat.1)
+        };
+        let (wide_loss, wide) = taught(Precision::F32);
+        let (narrow_loss, narrow) = taught(Precision::Bf16);
+        assert!((wide_loss - narrow_loss).abs() < 0.02 * wide_loss, "{wide_loss} {narrow_loss}");
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
+        let cosine = dot(&wide, &narrow) / (dot(&wide, &wide) * dot(&narrow, &narrow)).sqrt();
+        assert!(cosine > 0.99 && wide != narrow, "{cosine}");
     }
 
     #[test]

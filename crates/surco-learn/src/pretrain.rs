@@ -363,22 +363,16 @@ mod tests {
     }
 
     #[test]
-    fn two_devices_learn_the_very_weights_of_one_and_micro_batches_decide_no_batch() {
-        let run = |name, micro_batch, devices: &[Device]| {
-            let config = PretrainConfig { micro_batch, ..config(name, 3) };
+    fn two_devices_learn_the_very_weights_of_one() {
+        let run = |name, devices: &[Device]| {
+            let config = config(name, 3);
             let (_, run) = pretrain(&config, &pool(), false, devices, &Silent).unwrap();
             fs::remove_dir_all(config.out).unwrap();
             run
         };
-        let one = run("one", 32, &[Device::flex()]);
-        let two = run("two", 32, &[Device::flex(), Device::flex()]);
+        let one = run("one", &[Device::flex()]);
+        let two = run("two", &[Device::flex(), Device::flex()]);
         assert_eq!(one.weights_sha256, two.weights_sha256);
-        let small = run("small", 8, &[Device::flex()]);
-        for (a, b) in one.curve.0.iter().zip(&small.curve.0) {
-            assert_eq!(a.tokens, b.tokens);
-            assert!((a.loss - b.loss).abs() < 1e-4 * b.loss, "{a:?} {b:?}");
-            assert!((a.gradient_norm - b.gradient_norm).abs() < 1e-3 * b.gradient_norm);
-        }
     }
 
     /// Gradients in the order of their weights.

@@ -9,6 +9,7 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, FloatDType, GradientCheckpointingStrategy, Tensor};
+use surco_kernels::AdamW;
 
 use crate::precision::Precision;
 
@@ -239,11 +240,7 @@ pub(crate) fn learning_rate(peak: f64, step: u64, warm_up: u64, steps: u64) -> f
 
 /// AdamW with the trainer's settings; clipping is not its affair, see [`clipped`].
 pub(crate) fn optimizer() -> ModuleOptimizer {
-    burn::optim::AdamWConfig::new()
-        .with_weight_decay(0.01)
-        .with_beta_2(0.98)
-        .with_epsilon(1e-8)
-        .init()
+    AdamW { beta_1: 0.9, beta_2: 0.98, epsilon: 1e-8, weight_decay: 0.01 }.into()
 }
 
 #[cfg(test)]

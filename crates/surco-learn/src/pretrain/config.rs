@@ -31,8 +31,8 @@ pub struct PretrainConfig {
     /// Series a step.
     #[serde(default = "defaults::batch")]
     pub batch: usize,
-    /// Series computed at once by one core or device; the gradients of a step's micro-batches are summed, so
-    /// this decides memory and speed, not what is learned.
+    /// Series computed at once by one core or device, cut and hidden alike; the gradients of a step's
+    /// micro-batches are summed.
     #[serde(default = "defaults::micro_batch")]
     pub micro_batch: usize,
     /// Peak learning rate.

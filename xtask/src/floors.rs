@@ -39,7 +39,7 @@ const HEAVY: [(&str, &[&str]); 26] = [
     ("burn-std", &["surco-kernels"]),
     ("bytes", &["surco-collect"]),
     ("clap", &["surco"]),
-    ("crc32c", &["surco-store"]),
+    ("crc32c", &["surco-store", "surco-learn"]),
     ("csv", &["surco-raster", "surco-data"]),
     ("ctrlc", &["surco"]),
     ("fs4", &["surco"]),

@@ -5,12 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
-use burn::optim::ModuleOptimizer;
+use burn::store::{ModuleRecord, RecordError};
+use burn::tensor::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use surco_net::Encoder;
 
 use crate::LearnError;
+use crate::trainer::State;
 
 /// What a checkpoint says of itself, written last within it.
 #[derive(Serialize, Deserialize)]
@@ -59,12 +61,7 @@ impl Checkpoints {
     }
 
     /// Writes a checkpoint beside the others, renames it into place, then drops those before.
-    pub(crate) fn save(
-        &self,
-        step: u64,
-        encoder: &Encoder,
-        optimizer: &ModuleOptimizer,
-    ) -> Result<(), LearnError> {
+    pub(crate) fn save(&self, step: u64, state: &State) -> Result<(), LearnError> {
         let name = format!("step-{step:08}");
         let (temporary, done) =
             (self.folder.join(format!(".{name}.surco-tmp")), self.folder.join(&name));
@@ -72,18 +69,24 @@ impl Checkpoints {
             fs::remove_dir_all(&temporary).map_err(Self::io(&temporary))?;
         }
         fs::create_dir_all(&temporary).map_err(Self::io(&temporary))?;
-        let record = |e: burn::store::RecordError| LearnError::Checkpoint {
+        let record = |e: RecordError| LearnError::Checkpoint {
             path: temporary.clone(),
             reason: e.to_string(),
         };
-        let model = encoder.clone().into_record().into_bytes().map_err(record)?;
-        let state = optimizer.into_bytes().map_err(record)?;
+        let weights =
+            |encoder: &Encoder| encoder.clone().into_record().into_bytes().map_err(record);
+        let mut files = vec![
+            ("model.bpk", weights(&state.encoder)?),
+            ("optimizer.bpk", state.optimizer.into_bytes().map_err(record)?),
+        ];
+        if let Some(average) = &state.average {
+            files.push(("average.bpk", weights(&average.module)?));
+        }
         let mark = serde_json::to_vec(&Mark { step }).unwrap_or_default();
-        let files: [(&str, &[u8]); 3] =
-            [("model.bpk", &model), ("optimizer.bpk", &state), ("mark.json", &mark)];
+        files.push(("mark.json", Bytes::from_bytes_vec(mark)));
         for (file, bytes) in files {
             let path = temporary.join(file);
-            surco_core::write_whole(&path, bytes).map_err(Self::io(&path))?;
+            surco_core::write_whole(&path, &bytes).map_err(Self::io(&path))?;
         }
         if done.exists() {
             fs::remove_dir_all(&done).map_err(Self::io(&done))?;
@@ -97,24 +100,30 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Loads a checkpoint into an encoder and an optimizer of the same shapes.
-    pub(crate) fn load(
-        &self,
-        step: u64,
-        encoder: Encoder,
-        optimizer: ModuleOptimizer,
-    ) -> Result<(Encoder, ModuleOptimizer), LearnError> {
+    /// Loads a checkpoint into a state of the same shapes.
+    pub(crate) fn load(&self, step: u64, state: State) -> Result<State, LearnError> {
         let folder = self.folder.join(format!("step-{step:08}"));
         let refuse = |reason: String| LearnError::Checkpoint { path: folder.clone(), reason };
         let read = |file: &str| {
             let path = folder.join(file);
-            fs::read(&path).map_err(Self::io(&path)).map(burn::tensor::Bytes::from_bytes_vec)
+            fs::read(&path).map_err(Self::io(&path)).map(Bytes::from_bytes_vec)
         };
-        let record = burn::store::ModuleRecord::from_bytes(read("model.bpk")?)
+        let weights = |file: &str, encoder: Encoder| {
+            let record =
+                ModuleRecord::from_bytes(read(file)?).map_err(|e| refuse(e.to_string()))?;
+            encoder.try_load_record(record).map_err(|e| refuse(e.to_string()))
+        };
+        let average = match state.average {
+            Some(average) => {
+                let module = weights("average.bpk", average.module.clone())?;
+                Some(average.resumed(module))
+            }
+            None => None,
+        };
+        let optimizer = state
+            .optimizer
+            .from_bytes(read("optimizer.bpk")?)
             .map_err(|e| refuse(e.to_string()))?;
-        let encoder = encoder.try_load_record(record).map_err(|e| refuse(e.to_string()))?;
-        let optimizer =
-            optimizer.from_bytes(read("optimizer.bpk")?).map_err(|e| refuse(e.to_string()))?;
-        Ok((encoder, optimizer))
+        Ok(State { encoder: weights("model.bpk", state.encoder)?, optimizer, average })
     }
 }

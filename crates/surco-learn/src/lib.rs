@@ -4,20 +4,28 @@
 //! series that it is handed.
 
 mod adapt;
+mod average;
 mod checkpoint;
 mod crops;
 mod error;
+mod events;
 mod masked;
 mod meta;
+mod precision;
+mod prefetch;
 mod pretrain;
 mod ridge;
 mod run;
+mod speed;
 mod step;
+mod trainer;
 
 pub use adapt::{Adapter, AdapterFeatures, Features, adapt};
 pub use error::LearnError;
 pub use masked::{Masked, hide, masked_loss};
 pub use meta::{MetaConfig, MetaTask, meta_train};
+pub use precision::Precision;
 pub use pretrain::{PretrainConfig, SeriesPool, pretrain};
 pub use ridge::Ridge;
-pub use run::{Curve, CurvePoint, RunSummary};
+pub use run::{Curve, CurvePoint, RunSummary, open_run};
+pub use speed::{SpeedPoint, Throughput};

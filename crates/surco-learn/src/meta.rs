@@ -10,7 +10,8 @@
 //!
 //! Input: labelled series of one or more tasks. Output: the encoder, its curve.
 
-use burn::module::Module;
+use std::path::PathBuf;
+
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
@@ -18,12 +19,16 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use surco_core::Progress;
 use surco_data::{Batch, Sample, SpectralBand};
-use surco_net::{Encoder, EncoderInput, Model};
+use surco_net::{Encoder, EncoderInput, Model, ModelConfig, Size};
 
 use crate::LearnError;
 use crate::masked::hidden_bands;
-use crate::run::{Curve, CurvePoint};
-use crate::step::{gradients, learning_rate, optimizer, trainable};
+use crate::precision::Precision;
+use crate::run::Curve;
+use crate::trainer::{Objective, Recipe, Trainer};
+
+/// Steps between checkpoints, where there is a run folder.
+const CHECKPOINT_EVERY: u64 = 20;
 
 /// What meta-training depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +50,8 @@ pub struct MetaConfig {
     pub band_dropout: f64,
     /// Seed of the episodes.
     pub seed: u64,
+    /// Run folder for records and checkpoints, from which a run goes on; a run without one leaves nothing.
+    pub out: Option<PathBuf>,
 }
 
 impl Default for MetaConfig {
@@ -58,6 +65,7 @@ impl Default for MetaConfig {
             learning_rate: 3e-4,
             band_dropout: 0.5,
             seed: 0,
+            out: None,
         }
     }
 }
@@ -88,14 +96,17 @@ struct Drawn {
 
 /// Meta-trains a model over episodes of the tasks.
 ///
+/// The episodes of a step are shared between the devices, at least one. With a run folder, the run goes on from its
+/// last checkpoint; see [`crate::open_run`].
+///
 /// # Errors
 /// [`LearnError::TooLittle`] if no task has two classes with enough examples,
-/// [`LearnError::Stopped`] on a stop.
+/// [`LearnError::Stopped`] on a stop, [`LearnError::Io`] if the run folder refuses.
 pub fn meta_train(
     model: Model,
     config: &MetaConfig,
     tasks: &[MetaTask],
-    device: &Device,
+    devices: &[Device],
     progress: &dyn Progress,
 ) -> Result<(Model, Curve), LearnError> {
     let tasks: Vec<Members<'_>> = tasks.iter().map(|t| Members::of(t, config)).collect();
@@ -109,40 +120,72 @@ pub fn meta_train(
             ),
         });
     }
-    let tracked = device.clone().autodiff();
-    let mut encoder = trainable(model.encoder.clone().fork(&tracked));
-    let mut optimizer = optimizer();
-    let mut curve = Curve::default();
-    for step in 0..config.steps {
-        if progress.stopped() {
-            return Err(LearnError::Stopped { step });
-        }
-        let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
-        rng.set_stream(step + 1);
-        let drawn: Vec<Drawn> = (0..config.episodes)
-            .map(|_| tasks[rng.random_range(0..tasks.len())].draw(config, &model, &mut rng))
-            .collect();
-        let rate = learning_rate(config.learning_rate, step, config.steps / 10 + 1, config.steps);
-        let (grads, loss) = gradients(&encoder, &tracked, &drawn, |encoder, episode| {
-            prototype_loss(encoder, episode, &tracked)
-        });
-        if !loss.is_finite() {
-            return Err(LearnError::Diverged { step, learning_rate: rate });
-        }
-        encoder = optimizer.step(rate, encoder, grads);
-        let tokens = drawn.iter().map(|d| d.batch.tokens() as u64).sum();
-        let point =
-            CurvePoint { step: step + 1, loss, validation: None, learning_rate: rate, tokens };
-        curve.0.push(point);
-        progress.report("meta-train", step + 1, config.steps, &format!("loss {loss:.4}"));
-    }
-    let mut model = Model { encoder: encoder.valid(), config: model.config };
+    let trainer = Trainer {
+        objective: &Episodes { config, model: &model.config, tasks: &tasks },
+        recipe: &recipe_of(config, model.config.size),
+        devices,
+        folder: config.out.as_deref(),
+        progress,
+    };
+    let trained = trainer.run(model.encoder)?;
+    let mut model = Model { encoder: trained.encoder, config: model.config };
     model.config.card.stages.push(format!(
         "prototypical episodes, {} steps of {}, seed {}",
         config.steps, config.episodes, config.seed
     ));
     model.config.card.data.extend(tasks.iter().map(|t| t.task.name.clone()));
-    Ok((model, curve))
+    Ok((model, trained.curve))
+}
+
+fn recipe_of(config: &MetaConfig, size: Size) -> Recipe {
+    Recipe {
+        size,
+        steps: config.steps,
+        learning_rate: config.learning_rate,
+        warm_up_steps: config.steps / 10 + 1,
+        ema_decay: 0.0,
+        precision: Precision::F32,
+        recompute: false,
+        validate_every_steps: config.steps.max(1),
+        checkpoint_every_steps: CHECKPOINT_EVERY,
+    }
+}
+
+/// Episodes drawn from tasks.
+struct Episodes<'a> {
+    config: &'a MetaConfig,
+    model: &'a ModelConfig,
+    tasks: &'a [&'a Members<'a>],
+}
+
+impl Objective for Episodes<'_> {
+    type Part = Drawn;
+
+    const STAGE: &'static str = "meta-train";
+
+    fn parts(&self, step: u64) -> Vec<Drawn> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed);
+        rng.set_stream(step + 1);
+        (0..self.config.episodes)
+            .map(|_| {
+                let task = self.tasks[rng.random_range(0..self.tasks.len())];
+                task.draw(self.config, self.model, &mut rng)
+            })
+            .collect()
+    }
+
+    fn lengths(&self, episode: &Drawn) -> Vec<usize> {
+        episode.batch.lengths.clone()
+    }
+
+    /// Each episode counts the same, whatever its number of queries.
+    fn loss(&self, encoder: &Encoder, episode: &Drawn, device: &Device) -> (Tensor<1>, f64) {
+        (prototype_loss(encoder, episode, device), 1.0)
+    }
+
+    fn validate(&self, _encoder: &Encoder, _device: &Device) -> Option<f64> {
+        None
+    }
 }
 
 struct Members<'a> {
@@ -161,7 +204,7 @@ impl<'a> Members<'a> {
         Self { task, by_class }
     }
 
-    fn draw(&self, config: &MetaConfig, model: &Model, rng: &mut ChaCha8Rng) -> Drawn {
+    fn draw(&self, config: &MetaConfig, model: &ModelConfig, rng: &mut ChaCha8Rng) -> Drawn {
         let mut order: Vec<usize> = (0..self.by_class.len()).collect();
         shuffle(&mut order, rng);
         let ways = config.ways.min(order.len());
@@ -174,7 +217,7 @@ impl<'a> Members<'a> {
         }
         let chosen: Vec<&Sample> =
             support.iter().chain(&query).map(|&i| &self.task.samples[i]).collect();
-        let spec = model.config.spec(&self.task.bands, self.task.window);
+        let spec = model.spec(&self.task.bands, self.task.window);
         let mut batch = Batch::new(&chosen, &spec);
         let hidden = hidden_bands(self.task.bands.len(), config.band_dropout, rng);
         (0..batch.len()).for_each(|i| batch.hide_bands(i, &hidden));
@@ -237,7 +280,7 @@ mod tests {
     use super::*;
     use surco_core::Silent;
     use surco_data::{Normalisation, QueryGrid};
-    use surco_net::{Card, ModelConfig, Size, fresh};
+    use surco_net::{Card, fresh};
 
     fn task() -> MetaTask {
         let sample = |i: usize| {
@@ -282,7 +325,7 @@ mod tests {
                 model(&task),
                 &config,
                 std::slice::from_ref(&task),
-                &Device::flex(),
+                &[Device::flex()],
                 &Silent,
             )
             .unwrap();
@@ -292,6 +335,44 @@ mod tests {
         let (first, last) = (curve.0[0].loss, curve.0[11].loss);
         assert!(last < 0.5 * first, "{first} → {last}");
         assert_eq!(curve, run());
+    }
+
+    #[test]
+    fn a_stopped_run_goes_on_as_if_it_had_not_been_stopped() {
+        struct StopAfter(u64, std::sync::atomic::AtomicU64);
+        impl Progress for StopAfter {
+            fn report(&self, _: &'static str, done: u64, _: u64, _: &str) {
+                self.1.store(done, std::sync::atomic::Ordering::SeqCst);
+            }
+            fn stopped(&self) -> bool {
+                self.1.load(std::sync::atomic::Ordering::SeqCst) >= self.0
+            }
+        }
+        let (task, folder) = (task(), tempfile::tempdir().unwrap());
+        let at = |name: &str| MetaConfig {
+            steps: 22,
+            ways: 3,
+            out: Some(folder.path().join(name)),
+            ..MetaConfig::default()
+        };
+        let run = |config: &MetaConfig, progress: &dyn Progress| {
+            let tasks = std::slice::from_ref(&task);
+            meta_train(model(&task), config, tasks, &[Device::flex()], progress)
+        };
+        let (whole, parted) = (at("whole"), at("parted"));
+        let (_, want) = run(&whole, &Silent).unwrap();
+        let stopped = run(&parted, &StopAfter(21, 0.into()));
+        assert!(matches!(stopped, Err(LearnError::Stopped { step: 21 })));
+        struct CountFrom(std::sync::atomic::AtomicU64);
+        impl Progress for CountFrom {
+            fn report(&self, _: &'static str, done: u64, _: u64, _: &str) {
+                self.0.fetch_min(done, std::sync::atomic::Ordering::SeqCst);
+            }
+        }
+        let from = CountFrom(u64::MAX.into());
+        let (_, got) = run(&parted, &from).unwrap();
+        assert_eq!(from.0.into_inner(), 21, "the step after the checkpoint");
+        assert_eq!(got, want);
     }
 
     #[test]
@@ -315,7 +396,7 @@ mod tests {
         task.samples.truncate(6);
         task.classes.truncate(6);
         let refused =
-            meta_train(model(&task), &MetaConfig::default(), &[task], &Device::flex(), &Silent);
+            meta_train(model(&task), &MetaConfig::default(), &[task], &[Device::flex()], &Silent);
         assert!(matches!(refused, Err(LearnError::TooLittle { .. })));
     }
 }

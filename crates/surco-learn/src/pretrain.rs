@@ -1,177 +1,27 @@
 //! Pre-training without labels.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod config;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 use surco_core::Progress;
-use surco_data::{BatchSpec, Context, Normalisation, QueryGrid, Sample, SpectralBand};
-use surco_net::{Card, Encoder, Model, ModelConfig, Size, fresh, save_model};
+use surco_data::{BatchSpec, Normalisation, QueryGrid, Sample, SpectralBand};
+use surco_net::{Card, Encoder, Model, ModelConfig, fresh, save_model};
 
 use crate::LearnError;
-use crate::checkpoint::{Checkpoints, hash_text};
 use crate::crops::Crops;
 use crate::masked::{Masked, hide, masked_loss};
-use crate::run::{Curve, CurvePoint, RunSummary};
-use crate::step::{gradients, learning_rate, optimizer};
+use crate::run::{RunSummary, open_run};
+use crate::trainer::{Objective, Recipe, Trainer};
 
-/// Series that share one small batch: one core's work.
-const MICRO_BATCH: usize = 32;
+pub use config::PretrainConfig;
 
-/// Side of the largest patch of the family, in pixels.
-const LARGEST_PATCH_PX: usize = 8;
+/// Fewest series to train on: batches of fewer would hold the same series twice.
+const FEWEST_SERIES: usize = 64;
 
-/// Side of the windows that a store is read by, in pixels.
-const LARGEST_WINDOW_PX: usize = 64;
-
-/// What a pre-training run depends on: the same config and series give the same weights.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PretrainConfig {
-    /// Version of this file: 1.
-    pub schema: u32,
-    /// Stores with the pixels.
-    pub stores: Vec<PathBuf>,
-    /// Run folder.
-    pub out: PathBuf,
-    /// Size of the encoder.
-    pub size: Size,
-    /// Number of optimiser steps.
-    pub steps: u64,
-    /// Series a step.
-    #[serde(default = "defaults::batch")]
-    pub batch: usize,
-    /// Peak learning rate.
-    #[serde(default = "defaults::learning_rate")]
-    pub learning_rate: f64,
-    /// Steps of linear warm-up.
-    #[serde(default = "defaults::warm_up")]
-    pub warm_up_steps: u64,
-    /// Share of dates hidden.
-    #[serde(default = "defaults::mask_share")]
-    pub mask_share: f64,
-    /// Share of series that lose some of their bands, so that other sensors can be read.
-    #[serde(default = "defaults::band_dropout")]
-    pub band_dropout: f64,
-    /// Most dates of one series.
-    #[serde(default = "defaults::max_dates")]
-    pub max_dates: usize,
-    /// Windows of 64 × 64 pixels read from the store; one in eight is held out for validation.
-    #[serde(default = "defaults::windows")]
-    pub windows: usize,
-    /// Side in pixels of the windows that are cut from them; 1 for series of single pixels.
-    #[serde(default = "defaults::window_px")]
-    pub window_px: usize,
-    /// Sides in pixels of the patches that become tokens, drawn batch by batch; what is there twice is drawn
-    /// twice as often.
-    #[serde(default = "defaults::patch_px")]
-    pub patch_px: Vec<usize>,
-    /// What the encoder is told of places besides images.
-    #[serde(default)]
-    pub context: Vec<Context>,
-    /// Seed of weights, masks and batches.
-    #[serde(default)]
-    pub seed: u64,
-    /// Steps between checkpoints.
-    #[serde(default = "defaults::checkpoint")]
-    pub checkpoint_every_steps: u64,
-    /// Steps between validations.
-    #[serde(default = "defaults::validate")]
-    pub validate_every_steps: u64,
-}
-
-mod defaults {
-    pub(super) fn batch() -> usize {
-        128
-    }
-    pub(super) fn learning_rate() -> f64 {
-        1e-3
-    }
-    pub(super) fn warm_up() -> u64 {
-        20
-    }
-    pub(super) fn mask_share() -> f64 {
-        0.4
-    }
-    pub(super) fn band_dropout() -> f64 {
-        0.5
-    }
-    pub(super) fn max_dates() -> usize {
-        24
-    }
-    pub(super) fn windows() -> usize {
-        64
-    }
-    pub(super) fn window_px() -> usize {
-        1
-    }
-    pub(super) fn patch_px() -> Vec<usize> {
-        vec![1]
-    }
-    pub(super) fn checkpoint() -> u64 {
-        100
-    }
-    pub(super) fn validate() -> u64 {
-        25
-    }
-}
-
-impl PretrainConfig {
-    /// Refuses values that cannot work.
-    ///
-    /// # Errors
-    /// [`LearnError::Config`] naming the key, its value and what to write.
-    pub fn check(&self) -> Result<(), LearnError> {
-        let refuse = |key, value: String, remedy: &str| {
-            Err(LearnError::Config { key, value, remedy: remedy.into() })
-        };
-        if self.schema != 1 {
-            return refuse("schema", self.schema.to_string(), "this version reads schema 1");
-        }
-        if self.stores.is_empty() {
-            return refuse("stores", "[]".into(), "at least one store is needed");
-        }
-        if self.steps == 0 {
-            return refuse("steps", "0".into(), "at least one step is needed");
-        }
-        if self.batch == 0 {
-            return refuse("batch", "0".into(), "at least one series a step is needed");
-        }
-        if !(self.mask_share > 0.0 && self.mask_share < 1.0) {
-            return refuse("mask_share", self.mask_share.to_string(), "expected 0 < share < 1");
-        }
-        if !(0.0..=1.0).contains(&self.band_dropout) {
-            let value = self.band_dropout.to_string();
-            return refuse("band_dropout", value, "expected 0 to 1");
-        }
-        if !(self.learning_rate > 0.0 && self.learning_rate < 1.0) {
-            return refuse(
-                "learning_rate",
-                self.learning_rate.to_string(),
-                "expected 0 < rate < 1",
-            );
-        }
-        if self.max_dates < 2 {
-            return refuse("max_dates", self.max_dates.to_string(), "at least 2: one is hidden");
-        }
-        if !(1..=LARGEST_WINDOW_PX).contains(&self.window_px) {
-            return refuse("window_px", self.window_px.to_string(), "expected 1 to 64");
-        }
-        let largest = self.window_px.min(LARGEST_PATCH_PX);
-        if self.patch_px.is_empty() || self.patch_px.iter().any(|p| !(1..=largest).contains(p)) {
-            let remedy =
-                format!("expected one size or more, each 1 to {largest} (`window_px`, at most 8)");
-            return refuse("patch_px", format!("{:?}", self.patch_px), &remedy);
-        }
-        if self.checkpoint_every_steps == 0 || self.validate_every_steps == 0 {
-            return refuse("checkpoint_every_steps", "0".into(), "expected at least 1");
-        }
-        Ok(())
-    }
-}
+/// Series of the validation, at most.
+const VALIDATION_SERIES: usize = 512;
 
 /// Series to learn from, the ones for validation from other places.
 #[derive(Clone, Debug, Default)]
@@ -189,9 +39,10 @@ pub struct SeriesPool {
 }
 
 /// Pre-trains an encoder with the masked pretext and writes the run folder `config.out`:
-/// `config.toml`, `metrics.jsonl`, `checkpoints/`, and at the end `model/`.
+/// `config.toml`, `metrics.jsonl`, `speed.jsonl`, `tensorboard/`, `checkpoints/`, and at the end `model/`.
 ///
-/// A step's batch and masks depend on the seed and the step alone, so a run that was stopped or killed
+/// The micro-batches of a step are shared between the devices, at least one; the first keeps the weights. A
+/// step's batch and masks depend on the seed and the step alone, so a run that was stopped or killed
 /// continues as if it had not been.
 ///
 /// # Errors
@@ -200,23 +51,54 @@ pub fn pretrain(
     config: &PretrainConfig,
     pool: &SeriesPool,
     resume: bool,
-    device: &Device,
+    devices: &[Device],
     progress: &dyn Progress,
 ) -> Result<(Model, RunSummary), LearnError> {
     config.check()?;
-    if pool.train.len() < 2 * MICRO_BATCH || pool.validation.is_empty() {
+    config.precision.check(devices)?;
+    if pool.train.len() < FEWEST_SERIES || pool.validation.is_empty() {
         return Err(LearnError::TooLittle {
             found: format!(
                 "{} series to train on and {} to validate",
                 pool.train.len(),
                 pool.validation.len()
             ),
-            expected: format!("at least {} and 1; raise `windows`", 2 * MICRO_BATCH),
+            expected: format!("at least {FEWEST_SERIES} and 1; raise `windows`"),
         });
     }
     open_run(&config.out, &toml_of(config)?, resume)?;
-    let trainer = Trainer::new(config, pool, device);
-    trainer.run(progress)
+    let objective = HiddenDates::new(config, pool);
+    let trainer = Trainer {
+        objective: &objective,
+        recipe: &recipe_of(config),
+        devices,
+        folder: Some(&config.out),
+        progress,
+    };
+    let trained = trainer.run(fresh(config.size, config.seed, &devices[0]))?;
+    let model = objective.model(trained.encoder);
+    let weights_sha256 = save_model(&model, &config.out.join("model"))?;
+    let summary = RunSummary {
+        curve: trained.curve,
+        throughput: trained.throughput,
+        weights_sha256,
+        resumed_from: trained.resumed_from,
+    };
+    Ok((model, summary))
+}
+
+fn recipe_of(config: &PretrainConfig) -> Recipe {
+    Recipe {
+        size: config.size,
+        steps: config.steps,
+        learning_rate: config.learning_rate,
+        warm_up_steps: config.warm_up_steps,
+        ema_decay: config.ema_decay,
+        precision: config.precision,
+        recompute: config.recompute,
+        validate_every_steps: config.validate_every_steps,
+        checkpoint_every_steps: config.checkpoint_every_steps,
+    }
 }
 
 fn toml_of(config: &PretrainConfig) -> Result<String, LearnError> {
@@ -227,143 +109,49 @@ fn toml_of(config: &PretrainConfig) -> Result<String, LearnError> {
     })
 }
 
-/// Creates the run folder, or makes sure that it holds this very run.
-pub(crate) fn open_run(out: &Path, config: &str, resume: bool) -> Result<(), LearnError> {
-    let path = out.join("config.toml");
-    match fs::read_to_string(&path) {
-        Ok(there) if hash_text(&there) != hash_text(config) => {
-            Err(LearnError::OtherRun { folder: out.into() })
-        }
-        Ok(_) if !resume => Err(LearnError::Exists { folder: out.into() }),
-        Ok(_) => Ok(()),
-        Err(_) => fs::create_dir_all(out)
-            .and_then(|()| surco_core::write_whole(&path, config.as_bytes()))
-            .map_err(|source| LearnError::Io { path, source }),
-    }
-}
-
-struct Trainer<'a> {
+/// The masked pretext over a pool of series.
+struct HiddenDates<'a> {
     config: &'a PretrainConfig,
     pool: &'a SeriesPool,
     norm: Normalisation,
     crops: Crops,
-    plain: Device,
-    tracked: Device,
     held_out: Vec<Masked>,
 }
 
-impl<'a> Trainer<'a> {
-    fn new(config: &'a PretrainConfig, pool: &'a SeriesPool, device: &Device) -> Self {
+impl<'a> HiddenDates<'a> {
+    fn new(config: &'a PretrainConfig, pool: &'a SeriesPool) -> Self {
         let norm = Normalisation::measure(&pool.bands, &pool.train);
         let mut spec = BatchSpec::new(&pool.bands, &norm, pool.window);
         spec.max_dates = config.max_dates;
         spec.context.clone_from(&config.context);
         let (patch_px, window_px) = (config.patch_px.clone(), config.window_px);
         let crops = Crops { spec, patch_px, window_px };
+        let mut objective = Self { config, pool, norm, crops, held_out: Vec::new() };
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed ^ 0x5641_4C49);
-        let count = pool.validation.len().min(512);
+        let count = pool.validation.len().min(VALIDATION_SERIES);
         let step = pool.validation.len() / count;
         let held: Vec<&Sample> = pool.validation.iter().step_by(step).take(count).collect();
-        let held_out = held
-            .chunks(MICRO_BATCH)
-            .map(|chunk| {
-                let batch = crops.batch(chunk, &mut rng);
-                hide(&batch, config.mask_share, config.band_dropout, &mut rng)
-            })
-            .collect();
-        Self {
-            config,
-            pool,
-            norm,
-            crops,
-            plain: device.clone(),
-            tracked: device.clone().autodiff(),
-            held_out,
-        }
+        objective.held_out = objective.hidden(&held, &mut rng);
+        objective
     }
 
-    fn run(&self, progress: &dyn Progress) -> Result<(Model, RunSummary), LearnError> {
-        let checkpoints = Checkpoints::new(&self.config.out);
-        let metrics = self.config.out.join("metrics.jsonl");
-        let mut encoder = fresh(self.config.size, self.config.seed, &self.tracked);
-        let mut optimizer = optimizer();
-        let resumed_from = checkpoints.steps().last().copied().unwrap_or(0);
-        if resumed_from > 0 {
-            (encoder, optimizer) = checkpoints.load(resumed_from, encoder, optimizer)?;
-        }
-        let mut curve = Curve::read_until(&metrics, resumed_from)?;
-        if resumed_from == 0 {
-            curve.0.clear();
-        }
-        let steps = self.config.steps;
-        for step in resumed_from..steps {
-            if progress.stopped() {
-                return Err(LearnError::Stopped { step });
-            }
-            let rate =
-                learning_rate(self.config.learning_rate, step, self.config.warm_up_steps, steps);
-            let parts = self.batch(step);
-            let (grads, loss) = gradients(&encoder, &self.tracked, &parts, |encoder, part| {
-                masked_loss(encoder, part, &self.tracked).0
-            });
-            if !loss.is_finite() {
-                return Err(LearnError::Diverged { step, learning_rate: rate });
-            }
-            encoder = optimizer.step(rate, encoder, grads);
-            let done = step + 1;
-            let due = step == 0 || done.is_multiple_of(self.config.validate_every_steps);
-            let validation = (due || done == steps).then(|| self.validate(&encoder));
-            let tokens = parts.iter().map(|p| p.batch.tokens() as u64).sum();
-            curve.0.push(CurvePoint { step: done, loss, validation, learning_rate: rate, tokens });
-            progress.report("pretrain", done, steps, &format!("loss {loss:.4}"));
-            if done.is_multiple_of(self.config.checkpoint_every_steps) || done == steps {
-                curve.write(&metrics)?;
-                checkpoints.save(done, &encoder, &optimizer)?;
-            }
-        }
-        let model = self.finish(encoder);
-        let weights_sha256 = save_model(&model, &self.config.out.join("model"))?;
-        Ok((model, RunSummary { curve, weights_sha256, resumed_from }))
-    }
-
-    fn batch(&self, step: u64) -> Vec<Masked> {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed);
-        rng.set_stream(step + 1);
-        let drawn: Vec<&Sample> = (0..self.config.batch)
-            .map(|_| &self.pool.train[rng.random_range(0..self.pool.train.len())])
-            .collect();
-        drawn
-            .chunks(MICRO_BATCH)
+    /// Micro-batches of samples, each of one patch size and hidden at random.
+    fn hidden(&self, series: &[&Sample], rng: &mut ChaCha8Rng) -> Vec<Masked> {
+        let (share, dropout) = (self.config.mask_share, self.config.band_dropout);
+        series
+            .chunks(self.config.micro_batch)
             .map(|chunk| {
-                let (share, dropout) = (self.config.mask_share, self.config.band_dropout);
-                let batch = self.crops.batch(chunk, &mut rng);
-                hide(&batch, share, dropout, &mut rng)
+                let batch = self.crops.batch(chunk, rng);
+                hide(&batch, share, dropout, rng)
             })
             .collect()
     }
 
-    fn validate(&self, encoder: &Encoder) -> f64 {
-        use burn::module::Module;
-        use rayon::prelude::*;
-        let encoder = encoder.valid();
-        let losses: Vec<(f64, f64)> = self
-            .held_out
-            .par_iter()
-            .map_with(encoder, |encoder, part| {
-                let (loss, weight) = masked_loss(encoder, part, &self.plain);
-                (f64::from(loss.into_scalar::<f32>()), weight)
-            })
-            .collect();
-        let weight: f64 = losses.iter().map(|l| l.1).sum();
-        losses.iter().map(|(loss, w)| loss * w).sum::<f64>() / weight.max(1.0)
-    }
-
-    fn finish(&self, encoder: Encoder) -> Model {
-        use burn::module::Module;
+    fn model(&self, encoder: Encoder) -> Model {
         let c = self.config;
         let stage = format!("masked, {} steps of {} series, seed {}", c.steps, c.batch, c.seed);
         Model {
-            encoder: encoder.valid(),
+            encoder,
             config: ModelConfig {
                 schema: 2,
                 size: c.size,
@@ -390,9 +178,53 @@ fn sizes(drawn: &[usize]) -> Vec<usize> {
     sizes
 }
 
+impl Objective for HiddenDates<'_> {
+    type Part = Masked;
+
+    const STAGE: &'static str = "pretrain";
+
+    fn parts(&self, step: u64) -> Vec<Masked> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed);
+        rng.set_stream(step + 1);
+        let drawn: Vec<&Sample> = (0..self.config.batch)
+            .map(|_| &self.pool.train[rng.random_range(0..self.pool.train.len())])
+            .collect();
+        self.hidden(&drawn, &mut rng)
+    }
+
+    fn lengths(&self, part: &Masked) -> Vec<usize> {
+        part.batch.lengths.clone()
+    }
+
+    fn loss(&self, encoder: &Encoder, part: &Masked, device: &Device) -> (Tensor<1>, f64) {
+        masked_loss(encoder, part, device)
+    }
+
+    fn validate(&self, encoder: &Encoder, device: &Device) -> Option<f64> {
+        use rayon::prelude::*;
+        let losses: Vec<(f64, f64)> = self
+            .held_out
+            .par_iter()
+            .map_with(encoder.clone(), |encoder, part| {
+                let (loss, weight) = masked_loss(encoder, part, device);
+                (f64::from(loss.into_scalar::<f32>()), weight)
+            })
+            .collect();
+        let weight: f64 = losses.iter().map(|l| l.1).sum();
+        Some(losses.iter().map(|(loss, w)| loss * w).sum::<f64>() / weight.max(1.0))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SpeedPoint;
+    use crate::events::steps_of;
+    use crate::precision::Precision;
+    use crate::step::{Lanes, gradients};
+    use burn::module::{Module, ModuleVisitor, Param};
+    use burn::optim::GradientsParams;
+    use std::fs;
     use surco_core::Silent;
 
     const DOCUMENTED: &str = include_str!("../../../docs/config/pretrain.toml");
@@ -432,10 +264,13 @@ mod tests {
     fn the_documented_config_is_valid_and_a_misspelt_key_is_named() {
         let config: PretrainConfig = toml::from_str(DOCUMENTED).unwrap();
         config.check().unwrap();
+        let first: Vec<&str> = DOCUMENTED.lines().take(6).collect();
+        let plain: PretrainConfig = toml::from_str(&first.join("\n")).unwrap();
+        assert_eq!(plain, config, "the defaults are as documented");
         let wrong = DOCUMENTED.replace("mask_share", "mask_shar");
         let error = toml::from_str::<PretrainConfig>(&wrong).unwrap_err().to_string();
         assert!(
-            error.contains("unknown field `mask_shar`") && error.contains("line 10"),
+            error.contains("unknown field `mask_shar`") && error.contains("line 14"),
             "{error}"
         );
     }
@@ -465,8 +300,9 @@ mod tests {
                 self.1.load(std::sync::atomic::Ordering::SeqCst) >= self.0
             }
         }
-        let device = Device::flex();
-        let (whole, parted) = (config("whole", 10), config("parted", 10));
+        let device = [Device::flex()];
+        let averaged = |name| PretrainConfig { ema_decay: 0.9, ..config(name, 10) };
+        let (whole, parted) = (averaged("whole"), averaged("parted"));
         let (_, want) = pretrain(&whole, &pool(), false, &device, &Silent).unwrap();
         let stop = StopAt(6, 0.into());
         let stopped = pretrain(&parted, &pool(), false, &device, &stop);
@@ -479,15 +315,118 @@ mod tests {
         assert_eq!(got.resumed_from, 4, "the last checkpoint");
         assert_eq!(got.curve, want.curve);
         assert_eq!(got.weights_sha256, want.weights_sha256);
+        let read = |c: &PretrainConfig, file| fs::read_to_string(c.out.join(file)).unwrap();
+        assert_eq!(read(&parted, "metrics.jsonl"), read(&whole, "metrics.jsonl"));
+        let speeds = read(&parted, "speed.jsonl");
+        let speeds: Vec<SpeedPoint> =
+            speeds.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(speeds.iter().map(|s| s.step).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
+        let events = parted.out.join("tensorboard/events.out.tfevents.surco");
+        assert_eq!(steps_of(&events), (0..=10).collect::<Vec<_>>());
         for c in [whole, parted] {
             fs::remove_dir_all(c.out).unwrap();
         }
     }
 
+    fn weights(encoder: &Encoder) -> Vec<f32> {
+        struct All(Vec<f32>);
+        impl ModuleVisitor for All {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                self.0.extend(param.val().into_data().iter::<f32>());
+            }
+        }
+        let mut all = All(Vec::new());
+        encoder.visit(&mut all);
+        all.0
+    }
+
+    /// One step from the seed's weights `w` to `v`: the average, whose decay is 2/11 then, lies between, and
+    /// the model holds it.
+    #[test]
+    fn the_average_is_what_is_handed_on() {
+        let run = |name, ema_decay| {
+            let config = PretrainConfig { ema_decay, ..config(name, 1) };
+            let (model, run) =
+                pretrain(&config, &pool(), false, &[Device::flex()], &Silent).unwrap();
+            fs::remove_dir_all(config.out).unwrap();
+            (weights(&model.encoder), run.curve.0[0].validation.unwrap())
+        };
+        let (plain, plain_loss) = run("plain", 0.0);
+        let (averaged, averaged_loss) = run("averaged", 0.999);
+        let start = weights(&fresh(surco_net::Size::Nano, 0, &Device::flex()));
+        for ((w, v), a) in start.iter().zip(&plain).zip(&averaged) {
+            let want = 2.0 / 11.0 * w + 9.0 / 11.0 * v;
+            assert!((a - want).abs() < 1e-6, "{w} {v} {a}");
+        }
+        assert_ne!(plain, averaged);
+        assert_ne!(plain_loss, averaged_loss, "validated too");
+    }
+
+    #[test]
+    fn two_devices_learn_the_very_weights_of_one() {
+        let run = |name, devices: &[Device]| {
+            let config = config(name, 3);
+            let (_, run) = pretrain(&config, &pool(), false, devices, &Silent).unwrap();
+            fs::remove_dir_all(config.out).unwrap();
+            run
+        };
+        let one = run("one", &[Device::flex()]);
+        let two = run("two", &[Device::flex(), Device::flex()]);
+        assert_eq!(one.weights_sha256, two.weights_sha256);
+    }
+
+    /// Gradients in the order of their weights.
+    struct Flat<'a>(&'a GradientsParams, Vec<f32>);
+
+    impl ModuleVisitor for Flat<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            // What a batch does not use, such as what is known of a place, has none.
+            if let Some(gradient) = self.0.get::<D>(param.id) {
+                self.1.extend(gradient.into_data().iter::<f32>());
+            }
+        }
+    }
+
+    /// bfloat16 has 8 bits of mantissa: gradients point the same way to a few degrees.
+    #[test]
+    fn sixteen_bits_teach_what_thirty_two_teach() {
+        let (config, pool) = (config("narrow", 1), pool());
+        let objective = HiddenDates::new(&config, &pool);
+        let parts = objective.parts(0);
+        let taught = |precision| {
+            let lanes = Lanes::new(&[Device::flex()], precision, false);
+            let encoder = fresh(config.size, 1, &Device::flex()).train().fork(&lanes.main());
+            let summed = gradients(&encoder, &lanes, &parts, |encoder, part, device| {
+                objective.loss(encoder, part, device)
+            });
+            let loss = summed.mean();
+            let mut flat = Flat(&summed.gradients, Vec::new());
+            encoder.visit(&mut flat);
+            (loss, flat.1)
+        };
+        let (wide_loss, wide) = taught(Precision::F32);
+        let (narrow_loss, narrow) = taught(Precision::Bf16);
+        assert!((wide_loss - narrow_loss).abs() < 0.02 * wide_loss, "{wide_loss} {narrow_loss}");
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
+        let cosine = dot(&wide, &narrow) / (dot(&wide, &wide) * dot(&narrow, &narrow)).sqrt();
+        assert!(cosine > 0.99 && wide != narrow, "{cosine}");
+    }
+
+    #[test]
+    fn activations_computed_again_teach_the_same_weights() {
+        let run = |name, recompute| {
+            let config = PretrainConfig { recompute, ..config(name, 2) };
+            let (_, run) = pretrain(&config, &pool(), false, &[Device::flex()], &Silent).unwrap();
+            fs::remove_dir_all(config.out).unwrap();
+            run.weights_sha256
+        };
+        assert_eq!(run("kept", false), run("again", true));
+    }
+
     #[test]
     fn one_batch_can_be_learned_by_heart() {
         let config = config("overfit", 60);
-        let (_, run) = pretrain(&config, &pool(), false, &Device::flex(), &Silent).unwrap();
+        let (_, run) = pretrain(&config, &pool(), false, &[Device::flex()], &Silent).unwrap();
         let (first, last) =
             (run.curve.mean_loss(false).unwrap(), run.curve.mean_loss(true).unwrap());
         assert!(last < 0.35 * first, "{first} → {last}");

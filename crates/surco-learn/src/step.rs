@@ -1,38 +1,138 @@
-//! One optimiser step over several small batches, on every core.
+//! One optimiser step over several micro-batches, on every core or device.
+//!
+//! # Source
+//! Clipping by one norm over all gradients: Pascanu, Mikolov and Bengio 2013. Warm-up and half a cosine:
+//! Loshchilov and Hutter 2017. Master weights in 32 bits beside a copy in 16: Micikevicius et al. 2018. Data
+//! parallelism as in `burn-train`'s `OptimMainDevice`: a copy of the module on each device, gradients
+//! brought to the first, one optimiser.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Tensor};
-use surco_net::Encoder;
+use burn::tensor::{Device, FloatDType, GradientCheckpointingStrategy, Tensor};
+use surco_kernels::AdamW;
 
-/// Gradients of the mean of several losses, computed side by side, and the mean loss.
+use crate::precision::Precision;
+
+/// Norm over all gradients that a step may have; what is longer is scaled down.
+pub(crate) const CLIP_NORM: f64 = 1.0;
+
+/// Where micro-batches are computed side by side, and how.
+pub(crate) struct Lanes {
+    main: Device,
+    tracked: Vec<Device>,
+    precision: Precision,
+}
+
+impl Lanes {
+    /// A lane for each core of the CPU, one for every other device. The first device keeps the weights.
+    ///
+    /// `recompute` has backward compute again what is cheap to compute, instead of keeping it.
+    pub(crate) fn new(devices: &[Device], precision: Precision, recompute: bool) -> Self {
+        let tracked = |device: &Device| {
+            let tracked = device.clone().autodiff();
+            if recompute { tracked.gradient_checkpointing() } else { tracked }
+        };
+        let lanes = |device: &Device| {
+            let count = if *device == Device::flex() { rayon::current_num_threads() } else { 1 };
+            std::iter::repeat_n(tracked(device), count)
+        };
+        Self {
+            main: devices.first().cloned().unwrap_or_else(Device::flex),
+            tracked: devices.iter().flat_map(lanes).collect(),
+            precision,
+        }
+    }
+
+    /// The device of the weights, tracking gradients.
+    pub(crate) fn main(&self) -> Device {
+        self.main.clone().autodiff()
+    }
+
+    /// A copy of a module for each lane, whose weights share no node of the gradient tape with another's.
+    fn copies<M: Module>(&self, module: &M, count: usize) -> Vec<(M, Device)> {
+        let copy = |device: &Device| {
+            let strategy = device.gradient_checkpointing_strategy().unwrap_or_default();
+            let mut leaves = Leaves { precision: self.precision, strategy };
+            (module.clone().fork(device).map(&mut leaves), device.clone())
+        };
+        self.tracked.iter().take(count).map(copy).collect()
+    }
+}
+
+/// Leaves of the gradient tape in place of weights, in the number format and with the strategy of a lane.
+struct Leaves {
+    precision: Precision,
+    strategy: GradientCheckpointingStrategy,
+}
+
+impl ModuleMapper for Leaves {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|weight| {
+            let is_learned = weight.is_require_grad();
+            let weight = match self.precision {
+                Precision::F32 => weight.without_autodiff(),
+                Precision::Bf16 => weight.without_autodiff().cast(FloatDType::BF16),
+            };
+            // A fork keeps the strategy it had, and tensors of two strategies do not mix.
+            let weight = weight.autodiff().with_gradient_checkpointing_strategy(self.strategy);
+            weight.set_require_grad(is_learned)
+        })
+    }
+}
+
+/// Gradients of a sum of losses.
+pub(crate) struct Summed {
+    /// Of the sum over everything that was weighed.
+    pub(crate) gradients: GradientsParams,
+    /// The sum.
+    pub(crate) loss: f64,
+    /// What it is a sum over.
+    pub(crate) weight: f64,
+}
+
+impl Summed {
+    /// The mean loss.
+    pub(crate) fn mean(&self) -> f64 {
+        self.loss * self.share()
+    }
+
+    /// What makes a mean of the sum; 0 where nothing was weighed.
+    fn share(&self) -> f64 {
+        if self.weight > 0.0 { 1.0 / self.weight } else { 0.0 }
+    }
+}
+
+/// Accumulates the gradients of several micro-batches, computed side by side.
 ///
-/// The parts are added in their order, so the result does not depend on the number of cores. Each part
-/// has a thread and a fork of the module: forks share no node of the gradient tape, and a thread that
-/// is no worker of the pool never picks up another part while it holds the tape's lock, which is how
-/// the two would wait for each other for ever.
-pub(crate) fn gradients<T: Sync>(
-    encoder: &Encoder,
-    device: &Device,
+/// `loss` gives the mean loss of a micro-batch and what it is a mean over; the sum of all, divided by the sum
+/// of weights, is the loss of the whole batch, however it was cut. The parts are added in their order, so the result does not
+/// depend on the number of lanes. Each lane has a thread and a copy of the module: copies share no node of
+/// the gradient tape, and a thread that is no worker of the pool never picks up another part while it holds
+/// the tape's lock, which is how the two would wait for each other for ever.
+pub(crate) fn gradients<M: Module, T: Sync>(
+    module: &M,
+    lanes: &Lanes,
     parts: &[T],
-    loss: impl Fn(&Encoder, &T) -> Tensor<1> + Sync,
-) -> (GradientsParams, f64) {
-    let share = 1.0 / parts.len().max(1) as f64;
-    let one = |fork: Encoder, part: &T| {
-        let value = loss(&fork, part).mul_scalar(share);
-        let number = f64::from(value.clone().into_scalar::<f32>());
-        (GradientsParams::from_grads(value.backward(), &fork), number)
+    loss: impl Fn(&M, &T, &Device) -> (Tensor<1>, f64) + Sync,
+) -> Summed {
+    let one = |copy: M, part: &T, device: &Device| {
+        let (mean, weight) = loss(&copy, part, device);
+        let sum = mean.mul_scalar(weight);
+        let number = f64::from(sum.clone().into_scalar::<f32>());
+        let gradients = GradientsParams::from_grads(sum.backward(), &copy);
+        (lanes.brought_home(&copy, gradients, device), number, weight)
     };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let copies = lanes.copies(module, parts.len());
     let mut sum = GradientsAccumulator::new();
-    let mut total = 0.0;
-    for wave in parts.chunks(cores) {
-        let done: Vec<(GradientsParams, f64)> = std::thread::scope(|scope| {
+    let (mut total, mut weight) = (0.0, 0.0);
+    for wave in parts.chunks(copies.len().max(1)) {
+        let done: Vec<(GradientsParams, f64, f64)> = std::thread::scope(|scope| {
             let running: Vec<_> = wave
                 .iter()
-                .map(|part| {
-                    let fork = encoder.clone().fork(device);
-                    scope.spawn(|| one(fork, part))
+                .zip(&copies)
+                .map(|(part, (copy, device))| {
+                    let copy = copy.clone();
+                    scope.spawn(|| one(copy, part, device))
                 })
                 .collect();
             running
@@ -40,12 +140,93 @@ pub(crate) fn gradients<T: Sync>(
                 .map(|r| r.join().unwrap_or_else(|p| std::panic::resume_unwind(p)))
                 .collect()
         });
-        for (grads, value) in done {
-            sum.accumulate(encoder, grads);
-            total += value;
+        for (gradients, number, share) in done {
+            sum.accumulate(module, gradients);
+            total += number;
+            weight += share;
         }
     }
-    (sum.grads(), total)
+    Summed { gradients: sum.grads(), loss: total, weight }
+}
+
+impl Lanes {
+    /// Gradients in 32 bits on the device of the weights.
+    fn brought_home<M: Module>(
+        &self,
+        copy: &M,
+        gradients: GradientsParams,
+        device: &Device,
+    ) -> GradientsParams {
+        let gradients = match self.precision {
+            Precision::F32 => gradients,
+            Precision::Bf16 => changed(copy, gradients, Change::Widen),
+        };
+        if device.clone().without_autodiff() == self.main {
+            return gradients;
+        }
+        gradients.to_device(&self.main, copy)
+    }
+}
+
+/// What becomes of each gradient.
+#[derive(Clone, Copy)]
+enum Change {
+    Widen,
+    Scale(f64),
+}
+
+/// Gradients under change.
+struct Changing {
+    gradients: GradientsParams,
+    change: Change,
+}
+
+impl ModuleVisitor for Changing {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(gradient) = self.gradients.remove::<D>(param.id) else { return };
+        let changed = match self.change {
+            Change::Widen => gradient.cast(FloatDType::F32),
+            Change::Scale(by) => gradient.mul_scalar(by),
+        };
+        self.gradients.register(param.id, changed);
+    }
+}
+
+fn changed<M: Module>(module: &M, gradients: GradientsParams, change: Change) -> GradientsParams {
+    let mut changing = Changing { gradients, change };
+    module.visit(&mut changing);
+    changing.gradients
+}
+
+/// Sums of squares, one a gradient.
+struct Squares<'a> {
+    gradients: &'a GradientsParams,
+    sums: Vec<Tensor<1>>,
+}
+
+impl ModuleVisitor for Squares<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.sums.extend(self.gradients.get::<D>(param.id).map(|g| g.square().sum()));
+    }
+}
+
+/// Gradients of the mean loss, scaled down where their norm over all parameters exceeds `longest`; and that
+/// norm before.
+pub(crate) fn clipped<M: Module>(
+    module: &M,
+    summed: Summed,
+    longest: f64,
+) -> (GradientsParams, f64) {
+    let mut squares = Squares { gradients: &summed.gradients, sums: Vec::new() };
+    module.visit(&mut squares);
+    if squares.sums.is_empty() {
+        return (summed.gradients, 0.0);
+    }
+    let square = Tensor::cat(squares.sums, 0).sum().into_scalar::<f32>();
+    let share = summed.share();
+    let norm = f64::from(square).sqrt() * share;
+    let scale = (longest / norm).min(1.0) * share;
+    (changed(module, summed.gradients, Change::Scale(scale)), norm)
 }
 
 /// Learning rate at a step: linear warm-up, then a half cosine down to a tenth.
@@ -57,29 +238,10 @@ pub(crate) fn learning_rate(peak: f64, step: u64, warm_up: u64, steps: u64) -> f
     peak * (0.55 + 0.45 * (std::f64::consts::PI * done.min(1.0)).cos())
 }
 
-/// AdamW as both trainers use it: weight decay 0.01, each gradient clipped at norm 1.
+/// AdamW with the trainer's settings; clipping is not its affair, see [`clipped`].
 pub(crate) fn optimizer() -> ModuleOptimizer {
-    burn::optim::AdamWConfig::new()
-        .with_weight_decay(0.01)
-        .with_beta_2(0.98)
-        .with_epsilon(1e-8)
-        .with_grad_clipping(Some(burn::grad_clipping::GradientClippingConfig::Norm(1.0)))
-        .init()
-}
-
-/// An encoder that tracks gradients on its device.
-pub(crate) fn trainable(encoder: Encoder) -> Encoder {
-    encoder.train()
+    AdamW { beta_1: 0.9, beta_2: 0.98, epsilon: 1e-8, weight_decay: 0.01 }.into()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rate_warms_up_and_ends_at_a_tenth() {
-        assert!((learning_rate(1.0, 0, 10, 100) - 0.1).abs() < 1e-12);
-        assert!((learning_rate(1.0, 10, 10, 100) - 1.0).abs() < 1e-12);
-        assert!((learning_rate(1.0, 100, 10, 100) - 0.1).abs() < 1e-12);
-    }
-}
+mod tests;

@@ -6,6 +6,8 @@
 //! where there is one patch alone it attends over dates as the others. How far apart tokens are, in days
 //! or metres, turns their queries and keys.
 //!
+//! It computes in the number format of its weights; what goes in and comes out is 32-bit.
+//!
 //! # Source
 //! Value embedding: wavelength-conditioned weights as in Xiong et al. 2024 (DOFA). Masked tokens as
 //! in Devlin et al. 2019 (BERT), for series as in Dumeur et al. 2024 (U-BARN). Queries by date: Dumeur et
@@ -13,14 +15,15 @@
 //! al. 2020.
 
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use surco_data::{SEASON_FEATURES, STATIC_FEATURES};
 use surco_kernels::{
     Activation, AttentionLayer, MlpLayer, Norm, NormKind, Policy, Projection, Rotary, Segments,
     attention, linear, mlp, norm,
 };
 
-use crate::spectral::BandWeights;
+use crate::input::View;
+use crate::spectral::{BandWeights, in_format};
 use crate::{EncoderInput, Size};
 
 const NORM_EPSILON: f64 = 1e-5;
@@ -152,8 +155,12 @@ impl Encoder {
     pub fn tokens(&self, input: &EncoderInput) -> Tensor<2> {
         let (device, pairs) = (input.told_nf.device(), self.width() / self.heads / 2);
         let mut x_nd = self.enter(input);
-        let days = input.over_time.rotary(pairs, &device);
-        let ground = input.over_space.as_ref().map(|space| space.view.rotary(pairs, &device));
+        let turns = |view: &View| {
+            let Rotary { cos, sin } = view.rotary(pairs, &device);
+            Rotary { cos: in_format(cos, self.format()), sin: in_format(sin, self.format()) }
+        };
+        let days = turns(&input.over_time);
+        let ground = input.over_space.as_ref().map(|space| turns(&space.view));
         for (i, block) in self.blocks.iter().enumerate() {
             let layer = block.attention(self.heads);
             let attend = |x: Tensor<2>, segments: &Segments, rotary: &Rotary| {
@@ -186,7 +193,13 @@ impl Encoder {
         if input.has_statics {
             rows.push(self.statics.val());
         }
-        linear(input.told_nf.clone(), Projection { weight: Tensor::cat(rows, 0), bias: None })
+        let told_nf = in_format(input.told_nf.clone(), self.format());
+        linear(told_nf, Projection { weight: Tensor::cat(rows, 0), bias: None })
+    }
+
+    /// Number format of the weights.
+    fn format(&self) -> DType {
+        self.norm.dtype()
     }
 
     /// The embedding: answers averaged over each part of the window, `[patches, parts × d]`; without
@@ -205,7 +218,7 @@ impl Encoder {
             let sum = answers.clone().narrow(1, from, count).sum_dim(1);
             sum.reshape([input.patches, width]).div_scalar(count.max(1) as f64)
         };
-        Tensor::cat((0..grid.parts).map(part).collect(), 1)
+        in_format(Tensor::cat((0..grid.parts).map(part).collect(), 1), DType::F32)
     }
 
     /// What each band shows at each pixel of each token's patch, in normalised units, `[n, c]`, said from
@@ -226,7 +239,7 @@ impl Encoder {
             Some(_) | None => (width, tokens_nd),
         };
         let weight = weights.narrow(1, 0, read).transpose();
-        linear(tokens_nd, Projection { weight, bias: Some(bias) })
+        in_format(linear(tokens_nd, Projection { weight, bias: Some(bias) }), DType::F32)
     }
 }
 

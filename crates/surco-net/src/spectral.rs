@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{DType, Device, Tensor, TensorData, activation};
 use surco_data::{BandKind, PatchGrid, SpectralBand};
 
 /// Number of values that describe a band.
@@ -59,6 +59,11 @@ pub(crate) struct BandWeights {
     outer: Linear,
 }
 
+/// A tensor in a number format, untouched where it is in it already.
+pub(crate) fn in_format<const D: usize>(x: Tensor<D>, format: DType) -> Tensor<D> {
+    if x.dtype() == format { x } else { x.cast(format) }
+}
+
 /// Number of parameters of [`BandWeights`].
 pub(crate) const fn band_weights_params(width_out: usize) -> usize {
     (VALUE_FEATURES + 1) * HIDDEN + (HIDDEN + 1) * width_out
@@ -89,7 +94,8 @@ impl BandWeights {
             }
         }
         let data = TensorData::new(features, [bands.len() * patch.pixels(), VALUE_FEATURES]);
-        let hidden = self.inner.forward(Tensor::<2>::from_data(data, device));
+        let features = in_format(Tensor::from_data(data, device), self.inner.weight.dtype());
+        let hidden = self.inner.forward(features);
         self.outer.forward(activation::gelu(hidden))
     }
 }

@@ -14,6 +14,7 @@ mod sample;
 mod simulate;
 
 use clap::Subcommand;
+use surco_net::Device;
 
 use crate::screen::Screen;
 
@@ -36,15 +37,15 @@ pub(crate) enum Command {
 
 impl Command {
     /// Runs the command; gives the number of holes it finished with.
-    pub(crate) fn run(self, screen: &Screen) -> anyhow::Result<u64> {
+    pub(crate) fn run(self, devices: &[Device], screen: &Screen) -> anyhow::Result<u64> {
         match self {
             Self::Demo(args) => demo::run(&args, screen),
             Self::Doctor(args) => doctor::run(&args, screen),
             Self::Simulate(args) => simulate::run(&args, screen),
             Self::Sample(args) => sample::run(&args, screen),
             Self::Collect(args) => collect::run(&args, screen),
-            Self::Pretrain(args) => pretrain::run(&args, screen),
-            Self::Meta(args) => meta::run(&args, screen),
+            Self::Pretrain(args) => pretrain::run(&args, devices, screen),
+            Self::Meta(args) => meta::run(&args, devices, screen),
             Self::Model(args) => model::run(&args, screen),
             Self::Adapt(args) => adapt::run(&args, screen),
             Self::Map(args) => map::run(&args, screen),

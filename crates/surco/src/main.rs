@@ -2,6 +2,7 @@
 
 mod command;
 mod compare;
+mod device;
 mod exit;
 mod learning;
 mod released;
@@ -34,9 +35,16 @@ struct Global {
     /// Threads to compute with; all cores if not given
     #[arg(long, global = true, value_name = "N")]
     threads: Option<std::num::NonZeroUsize>,
-    /// Device to compute on
-    #[arg(long, global = true, default_value = "cpu", value_parser = ["cpu"])]
-    device: String,
+    /// Device to compute on; `pretrain` and `meta` share their work between several: cpu,cpu
+    #[arg(
+        long,
+        global = true,
+        default_value = "cpu",
+        value_name = "DEVICE",
+        value_delimiter = ',',
+        value_parser = device::parse
+    )]
+    device: Vec<surco_net::Device>,
     /// Progress as JSON lines on stderr, the result as one JSON object on stdout
     #[arg(long, global = true)]
     json: bool,
@@ -59,7 +67,7 @@ fn main() -> ExitCode {
         screen.error(&error);
         return exit::FAILED;
     }
-    match cli.command.run(&screen) {
+    match cli.command.run(&cli.global.device, &screen) {
         Ok(holes) if holes > 0 => exit::holes(),
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {

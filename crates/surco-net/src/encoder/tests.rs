@@ -52,6 +52,39 @@ fn stirred() -> Encoder {
     encoder
 }
 
+/// Weights in another number format.
+struct Format(burn::tensor::FloatDType);
+
+impl burn::module::ModuleMapper for Format {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|weight| weight.cast(self.0))
+    }
+}
+
+#[test]
+fn weights_of_sixteen_bits_give_nearly_the_same_in_thirty_two() {
+    let (series, square) = (sample(12, &ORDER), window(6, [4, 4]));
+    let patch = PatchGrid { side_px: 2, pixel_m: 10.0 };
+    let device = Device::flex();
+    for (sample, spec) in [(series, spec(&ORDER)), (square, BatchSpec { patch, ..spec(&ORDER) })] {
+        let input = EncoderInput::new(&Batch::new(&[&sample], &spec), &device);
+        let said = |encoder: &Encoder| {
+            let both = [encoder.embed(&input), encoder.predict(&input, Some(32))];
+            both.map(|said| {
+                assert_eq!(said.dtype(), DType::F32);
+                said.into_data().iter::<f32>().collect::<Vec<f32>>()
+            })
+        };
+        let wide = said(&stirred());
+        let narrow = said(&stirred().map(&mut Format(burn::tensor::FloatDType::BF16)));
+        for (wide, narrow) in wide.iter().zip(&narrow) {
+            let size = wide.iter().map(|v| v * v).sum::<f32>().sqrt();
+            let apart = wide.iter().zip(narrow).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
+            assert!(apart > 0.0 && apart < 0.05 * size, "{apart} of {size}");
+        }
+    }
+}
+
 fn embedding(samples: &[&Sample], spec: &BatchSpec) -> Array2<f32> {
     let device = Device::flex();
     let embedded = stirred().embed(&EncoderInput::new(&Batch::new(samples, spec), &device));

@@ -14,7 +14,7 @@ use surco_collect::{CollectRequest, CollectSummary, RunOptions};
 use surco_core::{CellId, Georef, Legend, Progress, Window};
 use surco_data::{Cube, PointLabel, SeriesWindow, read_cube};
 use surco_eval::fewshot::{DrawDesign, Episode, SuiteResult, draw_episodes};
-use surco_learn::{MetaConfig, PretrainConfig, RunSummary, meta_train, pretrain};
+use surco_learn::{MetaConfig, Precision, PretrainConfig, RunSummary, meta_train, pretrain};
 use surco_map::area::{
     AreaEstimate, SampleDesign, StratifiedSample, estimate_areas, stratified_sample,
 };
@@ -135,7 +135,7 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
     let (model, run) = clock.time("pretrain", screen, || {
         let cuts = WindowCuts { windows: config.windows, window_px: config.window_px };
         let series = pool(&config.stores, cuts, config.seed, screen)?;
-        Ok(pretrain(&config, &series, false, &device, screen)?)
+        Ok(pretrain(&config, &series, false, std::slice::from_ref(&device), screen)?)
     })?;
     let (model, meta) = clock.time("meta-train", screen, || {
         let read = truth_pool(&dir("store/abroad"), &there.truth_dir, args.seed, 150)?.0;
@@ -143,7 +143,7 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
         let task = super::meta::task_of("valley abroad".into(), read.labelled, read.bands, &days);
         let meta =
             MetaConfig { seed: args.seed, steps: 120, band_dropout: 0.1, ..MetaConfig::default() };
-        Ok(meta_train(model, &meta, &[task], &device, screen)?)
+        Ok(meta_train(model, &meta, &[task], std::slice::from_ref(&device), screen)?)
     })?;
     let weights = save_model(&model, &dir("model"))?;
     let (read, cube, truth) =
@@ -241,8 +241,12 @@ fn pretrain_config(out: &Path, seed: u64) -> PretrainConfig {
         size: Size::Nano,
         steps: 400,
         batch: 128,
+        micro_batch: 32,
         learning_rate: 1e-3,
         warm_up_steps: 20,
+        ema_decay: 0.0,
+        precision: Precision::F32,
+        recompute: false,
         mask_share: 0.4,
         // Both valleys are seen by one sensor.
         band_dropout: 0.1,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::Deserialize;
 use surco_data::{SeriesWindow, read_cube, read_labels};
-use surco_learn::{MetaConfig, MetaTask, meta_train};
+use surco_learn::{MetaConfig, MetaTask, meta_train, open_run};
 use surco_net::{Device, load_model, save_model};
 use surco_store::Store;
 
@@ -14,13 +14,19 @@ use crate::learning::{Labelled, read_config, thinned};
 use crate::screen::Screen;
 
 /// Meta-trains a pre-trained encoder over small tasks drawn from labelled places
+///
+/// The run folder holds the config, `metrics.jsonl`, `speed.jsonl`, `tensorboard/`, `loss.svg`, checkpoints and at
+/// the end `model/`. A run that was stopped or killed goes on with --resume as if it had not been.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  cat > meta.toml <<END\n  schema = 1\n  model  = \"run/model\"\n  stores = [\"abroad\"]\n  labels = [\"abroad.geojson\"]\n  out    = \"run-meta\"\n  steps  = 60\n  END\n  surco meta meta.toml"
+    after_help = "Example:\n  cat > meta.toml <<END\n  schema = 1\n  model  = \"run/model\"\n  stores = [\"abroad\"]\n  labels = [\"abroad.geojson\"]\n  out    = \"run-meta\"\n  steps  = 60\n  END\n  surco meta meta.toml\n  surco meta meta.toml --resume"
 )]
 pub(crate) struct Args {
     /// Run description (TOML), see docs/config/meta.toml
     config: PathBuf,
+    /// Go on from the last checkpoint
+    #[arg(long)]
+    resume: bool,
 }
 
 /// What a meta-training run depends on.
@@ -53,7 +59,7 @@ fn per_class() -> usize {
     300
 }
 
-pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
+pub(crate) fn run(args: &Args, devices: &[Device], screen: &Screen) -> anyhow::Result<u64> {
     let config: Config = read_config(&args.config)?;
     if config.schema != 1 {
         return Err(
@@ -67,8 +73,7 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
         );
         return Err(Usage(text).into());
     }
-    let device = Device::flex();
-    let (model, _) = load_model(&config.model, &device)?;
+    let (model, _) = load_model(&config.model, &devices[0])?;
     let mut tasks = Vec::new();
     for (store, labels) in config.stores.iter().zip(&config.labels) {
         tasks.push(labelled_task(store, labels, config.per_class, screen)?);
@@ -80,14 +85,15 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
         shots: config.shots.unwrap_or(plain.shots),
         learning_rate: config.learning_rate.unwrap_or(plain.learning_rate),
         seed: config.seed,
+        out: Some(config.out.clone()),
         ..plain
     };
-    let (model, curve) = meta_train(model, &meta, &tasks, &device, screen)?;
+    let text = std::fs::read_to_string(&args.config).context("cannot read the config again")?;
+    open_run(&config.out, &text, args.resume)?;
+    let trained = meta_train(model, &meta, &tasks, devices, screen);
+    let (model, curve) = super::pretrain::drawn(trained, &config.out)?;
     let folder = config.out.join("model");
     let weights = save_model(&model, &folder)?;
-    let text = std::fs::read(&args.config).context("cannot read the config again")?;
-    surco_core::write_whole(&config.out.join("config.toml"), &text)?;
-    super::pretrain::write_loss_svg(&curve, &config.out)?;
     let json = serde_json::json!({
         "model": folder, "steps": meta.steps, "weights_sha256": weights,
         "loss_first": curve.mean_loss(false), "loss_last": curve.mean_loss(true),

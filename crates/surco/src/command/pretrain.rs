@@ -1,8 +1,8 @@
 //! `surco pretrain`: an encoder learns from pixels without labels.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use surco_learn::{Curve, PretrainConfig, pretrain};
+use surco_learn::{Curve, LearnError, PretrainConfig, Throughput, pretrain};
 use surco_net::Device;
 
 use crate::learning::{WindowCuts, pool, read_config};
@@ -10,8 +10,9 @@ use crate::screen::Screen;
 
 /// Pre-trains an encoder without labels
 ///
-/// The run folder holds the config, `metrics.jsonl`, `loss.svg`, checkpoints and at the end `model/`. A run that
-/// was stopped or killed goes on with --resume as if it had not been.
+/// The run folder holds the config, `metrics.jsonl` (what was computed), `speed.jsonl` (how fast), `tensorboard/`,
+/// `loss.svg`, checkpoints and at the end `model/`. A run that was stopped or killed goes on with --resume as if
+/// it had not been.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  cat > pretrain.toml <<END\n  schema = 1\n  stores = [\"valley\"]\n  out    = \"run\"\n  size   = \"nano\"\n  steps  = 400\n  END\n  surco pretrain pretrain.toml\n  surco pretrain pretrain.toml --resume"
@@ -24,15 +25,15 @@ pub(crate) struct Args {
     resume: bool,
 }
 
-pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
+pub(crate) fn run(args: &Args, devices: &[Device], screen: &Screen) -> anyhow::Result<u64> {
     let config: PretrainConfig = read_config(&args.config)?;
     config.check()?;
     let cuts = WindowCuts { windows: config.windows, window_px: config.window_px };
     let pool = pool(&config.stores, cuts, config.seed, screen)?;
     let started = std::time::Instant::now();
-    let (_, done) = pretrain(&config, &pool, args.resume, &Device::flex(), screen)?;
+    let trained = pretrain(&config, &pool, args.resume, devices, screen);
+    let (_, done) = drawn(trained, &config.out)?;
     let seconds = started.elapsed().as_secs_f64();
-    write_loss_svg(&done.curve, &config.out)?;
     let tokens: u64 = done.curve.0.iter().map(|p| p.tokens).sum();
     let json = serde_json::json!({
         "model": config.out.join("model"),
@@ -45,25 +46,54 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
         "series": { "train": pool.train.len(), "validation": pool.validation.len() },
         "tokens": tokens,
         "seconds": seconds,
+        "throughput": throughput_json(done.throughput),
         "weights_sha256": done.weights_sha256,
     });
     let text = format!(
-        "{} steps in {seconds:.1} s, loss {:.4} → {:.4}, validation {:.4} → {:.4}\nmodel: {}",
+        "{} steps in {seconds:.1} s, loss {:.4} → {:.4}, validation {:.4} → {:.4}\n{}\nmodel: {}",
         config.steps,
         done.curve.mean_loss(false).unwrap_or(f64::NAN),
         done.curve.mean_loss(true).unwrap_or(f64::NAN),
         done.curve.first_validation().unwrap_or(f64::NAN),
         done.curve.last_validation().unwrap_or(f64::NAN),
+        throughput_text(done.throughput),
         config.out.join("model").display()
     );
     screen.result(&json, &text)?;
     Ok(0)
 }
 
-/// Writes the loss curve beside the metrics.
-pub(crate) fn write_loss_svg(curve: &Curve, out: &std::path::Path) -> anyhow::Result<()> {
-    let svg = surco_eval::report::curve_svg(&report_curve(curve, "loss"));
-    Ok(surco_core::write_whole(&out.join("loss.svg"), svg.as_bytes())?)
+/// Throughput in JSON.
+pub(crate) fn throughput_json(speed: Throughput) -> serde_json::Value {
+    serde_json::json!({
+        "tokens_per_s": speed.tokens_per_s(),
+        "model_flops_per_s": speed.flops_per_s(),
+        "peak_flops_per_s": speed.peak_flops_per_s,
+        "peak_share": speed.peak_share(),
+        "wait_share": speed.wait_share(),
+    })
+}
+
+/// Throughput as people read it.
+pub(crate) fn throughput_text(speed: Throughput) -> String {
+    format!(
+        "{:.0} tokens/s, {:.1} GFLOP/s of the model: {:.0} % of the {:.0} GFLOP/s that a large matrix product \
+         reaches here; {:.1} % of the time waiting for batches",
+        speed.tokens_per_s(),
+        speed.flops_per_s() / 1e9,
+        100.0 * speed.peak_share(),
+        speed.peak_flops_per_s / 1e9,
+        100.0 * speed.wait_share(),
+    )
+}
+
+/// Draws the loss curve of a run that ended or was stopped beside its metrics.
+pub(crate) fn drawn<T>(trained: Result<T, LearnError>, out: &Path) -> anyhow::Result<T> {
+    if matches!(trained, Ok(_) | Err(LearnError::Stopped { .. })) {
+        let svg = surco_eval::report::curve_svg(&report_curve(&Curve::read(out)?, "loss"));
+        surco_core::write_whole(&out.join("loss.svg"), svg.as_bytes())?;
+    }
+    Ok(trained?)
 }
 
 /// A curve as the report draws it.

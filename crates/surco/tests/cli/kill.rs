@@ -182,6 +182,8 @@ fn a_killed_training_goes_on_as_if_it_had_not_been() {
     assert!(resumed["resumed_from"].as_u64().unwrap() >= 10, "{resumed}");
     let metrics = |name: &str| fs::read_to_string(at(name).join("metrics.jsonl")).unwrap();
     assert_eq!(metrics("killed"), metrics("whole"));
+    let speed = fs::read_to_string(at("killed/speed.jsonl")).unwrap();
+    assert_eq!(speed.lines().count(), 16, "a step once, whenever it was done: {speed}");
     assert_eq!(resumed["weights_sha256"], whole["weights_sha256"]);
     assert_same_files(&at("killed/model"), &at("whole/model"));
     let left = files(&at("killed"));

@@ -27,13 +27,26 @@ fn a_store_becomes_a_model() {
     assert!(number("loss_last") < number("loss_first"), "{trained}");
     assert_eq!(trained["weights_sha256"].as_str().unwrap().len(), 64);
     let run = valley().model.parent().unwrap();
-    for file in
-        ["config.toml", "metrics.jsonl", "loss.svg", "model/config.json", "model/model.safetensors"]
-    {
+    for file in [
+        "config.toml",
+        "loss.svg",
+        "tensorboard/events.out.tfevents.surco",
+        "model/config.json",
+        "model/model.safetensors",
+    ] {
         assert!(run.join(file).is_file(), "{file}");
     }
-    let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-    assert_eq!(metrics.lines().count(), 4, "{metrics}");
+    for file in ["metrics.jsonl", "speed.jsonl"] {
+        let lines = fs::read_to_string(run.join(file)).unwrap();
+        assert_eq!(lines.lines().count(), 4, "{file}: {lines}");
+    }
+    let speed = &trained["throughput"];
+    let (tokens_per_s, seconds) = (speed["tokens_per_s"].as_f64().unwrap(), number("seconds"));
+    assert!(tokens_per_s * seconds >= number("tokens"), "validation is not counted: {trained}");
+    let peak_share = speed["peak_share"].as_f64().unwrap();
+    assert!(peak_share > 0.0 && peak_share < 1.0, "{speed}");
+    let progress = &valley().results["pretrain"].stderr;
+    assert!(progress.contains("tokens/s"), "{progress}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::valley::{Run, args, collect, copy, files, map, pretrain_config, surco, valley};
 
 /// Longest message that is still read, beside the paths in it.
-const LONGEST: usize = 420;
+const LONGEST: usize = 480;
 
 /// Runs a command that must be refused, and gives its message with the folder of the test left out.
 fn refused(command: &mut std::process::Command, code: i32, says: &[&str]) -> String {
@@ -217,6 +217,10 @@ fn a_misspelt_key_is_named_with_its_line() {
     refused(&mut command, 2, &["pretrain.toml", "line 6", "\"many\""]);
     fs::write(&config, good.replace("steps = 4", "steps = 0")).unwrap();
     refused(&mut command, 2, &["steps = 0", "at least one step"]);
+    fs::write(&config, format!("{good}precision = \"bf16\"\n")).unwrap();
+    refused(&mut command, 2, &["precision = \"bf16\"", "32 bits", "write \"f32\""]);
+    fs::write(&config, format!("{good}ema_decay = 1.0\n")).unwrap();
+    refused(&mut command, 2, &["ema_decay = 1", "0 <= decay < 1"]);
     let mut absent = surco(args!["pretrain", scratch.path().join("absent.toml")]);
     refused(&mut absent, 2, &["absent.toml", "No such file"]);
     assert!(!out.exists());

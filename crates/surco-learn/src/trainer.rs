@@ -1,0 +1,246 @@
+//! The trainer: one loop for everything that learns by gradients.
+//!
+//! A step: its micro-batches, made ahead by a thread of their own; their gradients, side by side on every
+//! core or device and summed; one norm over all of them clipped; AdamW; the moving average of the weights. Then the
+//! records, a validation where one is due, and a checkpoint.
+//!
+//! A step's batch depends on the step alone, so a run that was stopped or killed continues from its last
+//! checkpoint as if it had not been.
+
+use std::path::Path;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::optim::ModuleOptimizer;
+use burn::tensor::{Device, Tensor};
+use surco_core::Progress;
+use surco_kernels::Policy;
+use surco_net::{Encoder, Size};
+
+use crate::LearnError;
+use crate::average::Average;
+use crate::checkpoint::Checkpoints;
+use crate::precision::Precision;
+use crate::prefetch::{Ahead, ahead};
+use crate::run::{Curve, CurvePoint, Records};
+use crate::speed::{Lap, Meter, Throughput, measured_peak, training_flops};
+use crate::step::{CLIP_NORM, Lanes, clipped, gradients, learning_rate, optimizer};
+
+/// What is learned: the micro-batches of a step and their loss.
+pub(crate) trait Objective: Sync {
+    /// A micro-batch: what one device computes at once.
+    type Part: Send + Sync;
+
+    /// What progress calls it.
+    const STAGE: &'static str;
+
+    /// The micro-batches of a step, which depend on the step alone.
+    fn parts(&self, step: u64) -> Vec<Self::Part>;
+
+    /// Tokens of each segment of a micro-batch: those that attend to each other.
+    fn lengths(&self, part: &Self::Part) -> Vec<usize>;
+
+    /// The mean loss of a micro-batch, one number, and what it is a mean over.
+    fn loss(&self, encoder: &Encoder, part: &Self::Part, device: &Device) -> (Tensor<1>, f64);
+
+    /// The loss on what is held out, if anything is.
+    fn validate(&self, encoder: &Encoder, device: &Device) -> Option<f64>;
+}
+
+/// How it is learned.
+pub(crate) struct Recipe {
+    pub(crate) size: Size,
+    pub(crate) steps: u64,
+    pub(crate) learning_rate: f64,
+    pub(crate) warm_up_steps: u64,
+    /// 0 for none.
+    pub(crate) ema_decay: f64,
+    pub(crate) precision: Precision,
+    pub(crate) recompute: bool,
+    pub(crate) validate_every_steps: u64,
+    pub(crate) checkpoint_every_steps: u64,
+}
+
+/// What a step changes.
+pub(crate) struct State {
+    pub(crate) encoder: Encoder,
+    pub(crate) optimizer: ModuleOptimizer,
+    pub(crate) average: Option<Average<Encoder>>,
+}
+
+impl State {
+    /// The weights that are validated and handed on, without gradients.
+    fn best(&self) -> Encoder {
+        let best = match &self.average {
+            Some(average) => average.module.clone(),
+            None => self.encoder.valid(),
+        };
+        best.with_policy(Policy::default())
+    }
+}
+
+/// What came out.
+pub(crate) struct Trained {
+    /// The trained weights, or their average where one was kept.
+    pub(crate) encoder: Encoder,
+    pub(crate) curve: Curve,
+    pub(crate) throughput: Throughput,
+    pub(crate) resumed_from: u64,
+}
+
+/// A run about to begin.
+pub(crate) struct Trainer<'a, O> {
+    pub(crate) objective: &'a O,
+    pub(crate) recipe: &'a Recipe,
+    pub(crate) devices: &'a [Device],
+    /// Where records and checkpoints go; a run without one leaves none.
+    pub(crate) folder: Option<&'a Path>,
+    pub(crate) progress: &'a dyn Progress,
+}
+
+impl<O: Objective> Trainer<'_, O> {
+    /// Trains an encoder, from its last checkpoint if the folder holds one.
+    pub(crate) fn run(&self, encoder: Encoder) -> Result<Trained, LearnError> {
+        self.recipe.precision.check(self.devices)?;
+        let recipe = self.recipe;
+        let lanes = Lanes::new(self.devices, recipe.precision, recipe.recompute);
+        let policy = Policy { recompute: recipe.recompute, ..Policy::default() };
+        let encoder = encoder.with_policy(policy).train().fork(&lanes.main());
+        let average = (recipe.ema_decay > 0.0).then(|| Average::new(&encoder, recipe.ema_decay));
+        let mut state = State { encoder, optimizer: optimizer(), average };
+        let checkpoints = self.folder.map(Checkpoints::new);
+        let from = checkpoints.as_ref().and_then(|c| c.steps().last().copied()).unwrap_or(0);
+        if let Some(checkpoints) = checkpoints.as_ref().filter(|_| from > 0) {
+            state = checkpoints.load(from, state)?;
+        }
+        let (mut records, mut curve) = (None, Curve::default());
+        if let Some(folder) = self.folder {
+            let (opened, before) = Records::open(folder, from)?;
+            (records, curve) = (Some(opened), before);
+        }
+        let mut session = Session {
+            trainer: self,
+            lanes,
+            meter: Meter::of_peak(measured_peak(self.devices, recipe.precision)),
+        };
+        let state = ahead(
+            from..recipe.steps,
+            |step| self.objective.parts(step),
+            |batches| {
+                for step in from..recipe.steps {
+                    if self.progress.stopped() {
+                        return Err(LearnError::Stopped { step });
+                    }
+                    let point;
+                    (state, point) = session.step(state, step, batches, records.as_mut())?;
+                    curve.0.push(point);
+                    let done = step + 1;
+                    let is_due = done.is_multiple_of(recipe.checkpoint_every_steps);
+                    if let Some(checkpoints) = &checkpoints
+                        && (is_due || done == recipe.steps)
+                    {
+                        records.as_ref().map_or(Ok(()), Records::sync)?;
+                        checkpoints.save(done, &state)?;
+                    }
+                }
+                Ok(state)
+            },
+        )?;
+        Ok(Trained {
+            encoder: state.best(),
+            curve,
+            throughput: session.meter.whole,
+            resumed_from: from,
+        })
+    }
+}
+
+/// A run under way.
+struct Session<'a, O> {
+    trainer: &'a Trainer<'a, O>,
+    lanes: Lanes,
+    meter: Meter,
+}
+
+impl<O: Objective> Session<'_, O> {
+    fn step(
+        &mut self,
+        state: State,
+        step: u64,
+        batches: &Ahead<Vec<O::Part>>,
+        records: Option<&mut Records>,
+    ) -> Result<(State, CurvePoint), LearnError> {
+        let Trainer { objective, recipe, devices, progress, .. } = self.trainer;
+        let rate = learning_rate(recipe.learning_rate, step, recipe.warm_up_steps, recipe.steps);
+        let began = Instant::now();
+        let (parts, waited) = batches
+            .next()
+            .expect("a batch is made for every step, or its maker's panic ends the run");
+        let (state, loss, gradient_norm) = self.learn(state, &parts, rate, step)?;
+        let lengths: Vec<usize> = parts.iter().flat_map(|p| objective.lengths(p)).collect();
+        let tokens = lengths.iter().sum::<usize>() as u64;
+        let lap = Lap {
+            seconds: began.elapsed().as_secs_f64(),
+            waited_s: waited.as_secs_f64(),
+            tokens,
+            flops: training_flops(recipe.size, &lengths),
+        };
+        let done = step + 1;
+        let is_due =
+            step == 0 || done == recipe.steps || done.is_multiple_of(recipe.validate_every_steps);
+        let validation = if is_due { objective.validate(&state.best(), &devices[0]) } else { None };
+        let point =
+            CurvePoint { step: done, loss, validation, learning_rate: rate, gradient_norm, tokens };
+        let speed = self.meter.lap(done, lap);
+        records.map_or(Ok(()), |records| records.add(&point, &speed))?;
+        let said = format!("loss {loss:.4}, {} tokens/s", short(self.meter.recent_tokens_per_s()));
+        progress.report(O::STAGE, done, recipe.steps, &said);
+        Ok((state, point))
+    }
+
+    /// Moves the weights; gives the loss and the norm of the gradients.
+    fn learn(
+        &self,
+        mut state: State,
+        parts: &[O::Part],
+        rate: f64,
+        step: u64,
+    ) -> Result<(State, f64, f64), LearnError> {
+        let objective = self.trainer.objective;
+        let summed = gradients(&state.encoder, &self.lanes, parts, |encoder, part, device| {
+            objective.loss(encoder, part, device)
+        });
+        let loss = summed.mean();
+        let (grads, norm) = clipped(&state.encoder, summed, CLIP_NORM);
+        if !loss.is_finite() || !norm.is_finite() {
+            return Err(LearnError::Diverged { step, learning_rate: rate });
+        }
+        state.encoder = state.optimizer.step(rate, state.encoder, grads);
+        if let Some(average) = &mut state.average {
+            average.take_in(&state.encoder, step + 1);
+        }
+        Ok((state, loss, norm))
+    }
+}
+
+/// Three digits of a rate.
+fn short(rate: f64) -> String {
+    match rate {
+        r if r >= 9.995e5 => format!("{:.2} M", r / 1e6),
+        r if r >= 999.5 => format!("{:.1} k", r / 1e3),
+        r => format!("{r:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_said_in_few_digits() {
+        assert_eq!(
+            ["7", "1.0 k", "12.3 k", "1.00 M"],
+            [7.2, 999.6, 12_345.0, 999_600.0].map(short)
+        );
+    }
+}

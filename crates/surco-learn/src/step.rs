@@ -26,7 +26,7 @@ pub(crate) struct Lanes {
 impl Lanes {
     /// A lane for each core of the CPU, one for every other device. The first device keeps the weights.
     ///
-    /// `recompute` has backward compute again what is cheap to compute, instead of keeping it.
+    /// `recompute` has plain operators that are cheap computed again in backward; fused blocks have their own policy.
     pub(crate) fn new(devices: &[Device], precision: Precision, recompute: bool) -> Self {
         let tracked = |device: &Device| {
             let tracked = device.clone().autodiff();

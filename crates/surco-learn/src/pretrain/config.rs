@@ -47,7 +47,7 @@ pub struct PretrainConfig {
     /// Number format of forward and backward.
     #[serde(default)]
     pub precision: Precision,
-    /// Whether backward computes again what is cheap to compute, instead of keeping it: less memory, more time.
+    /// Whether backward computes activations again, instead of keeping them: less memory, more time.
     #[serde(default)]
     pub recompute: bool,
     /// Share of dates hidden.

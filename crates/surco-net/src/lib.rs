@@ -6,17 +6,20 @@
 
 pub use burn::tensor::Device;
 
+mod device;
 mod embed;
 mod embed_cube;
 mod encoder;
 mod input;
 mod int8;
 mod model;
+pub mod reference;
 mod size;
 mod spectral;
 mod turns;
 mod weights;
 
+pub use device::{DeviceError, DeviceName, Engine};
 pub use embed::{EMBED_CHUNK, embed, nested};
 pub use embed_cube::{CubeGrid, embed_cube};
 pub use encoder::{Encoder, NESTED_WIDTHS};

@@ -157,7 +157,7 @@ fn report(told: &Told, seconds: f64) -> Report {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             seconds,
             peak_memory_mb: peak_memory_mb(),
-            device: "CPU".into(),
+            device: told.device.clone(),
         }),
         scenes: scenes(told),
         chips: picture::chips(&told.cube),

@@ -132,6 +132,17 @@ impl DeviceName {
         all.into_iter().find_map(|(name, known)| (known == *device).then_some(name))
     }
 
+    /// What PyTorch calls this device, or its CPU where it has none like it.
+    #[must_use]
+    pub fn in_torch(self) -> String {
+        match (self.engine, self.place) {
+            (Engine::Torch | Engine::Cuda | Engine::Rocm, Place::Gpu(i)) => format!("cuda:{i}"),
+            (Engine::Metal, _) => "mps".into(),
+            (Engine::Flex | Engine::Torch | Engine::Cuda | Engine::Rocm, Place::Cpu)
+            | (Engine::Flex | Engine::Vulkan | Engine::Wgpu, _) => "cpu".into(),
+        }
+    }
+
     /// The device of this name.
     ///
     /// # Errors

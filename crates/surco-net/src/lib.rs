@@ -5,6 +5,7 @@
 //! Axes in names: `n` tokens, `c` values of a patch (band by band), `f` what is known of a token, `d` width.
 
 pub use burn::tensor::Device;
+pub use surco_kernels::Precision;
 
 mod device;
 mod embed;

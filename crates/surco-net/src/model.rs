@@ -69,7 +69,7 @@ impl Model {
     /// The device its weights lie on.
     #[must_use]
     pub fn device(&self) -> Device {
-        self.encoder.devices().iter().next().map_or_else(Device::flex, |d| d.clone().inner())
+        self.encoder.devices().first().map_or_else(Device::flex, |d| d.clone().inner())
     }
 }
 

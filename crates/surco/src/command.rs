@@ -2,6 +2,7 @@
 
 mod adapt;
 mod area;
+mod bench;
 mod collect;
 mod demo;
 mod doctor;
@@ -34,6 +35,7 @@ pub(crate) enum Command {
     Map(map::Args),
     Area(area::Args),
     Evaluate(evaluate::Args),
+    Bench(bench::Args),
 }
 
 impl Command {
@@ -52,6 +54,7 @@ impl Command {
             Self::Map(args) => map::run(&args, one(devices)?, screen),
             Self::Area(args) => area::run(&args, screen),
             Self::Evaluate(args) => evaluate::run(&args, one(devices)?, screen),
+            Self::Bench(args) => bench::run(&args, one(devices)?, screen),
         }
     }
 }

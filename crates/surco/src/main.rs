@@ -4,6 +4,7 @@ mod command;
 mod compare;
 mod exit;
 mod learning;
+mod memory;
 mod released;
 mod screen;
 

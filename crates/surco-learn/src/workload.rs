@@ -9,9 +9,9 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
-use surco_kernels::{Norm, NormKind, Policy, Precision, Segments, attend, gelu, norm};
+use surco_kernels::{AdamW, Norm, NormKind, Policy, Precision, Segments, attend, gelu, norm};
 use surco_net::reference::{
     ReferenceBatch, ReferenceEncoder, ReferenceError, Tensors, drawn, drawn_batch, drawn_weights,
 };
@@ -244,10 +244,10 @@ impl ReferenceTraining {
     /// [`ReferenceError`] if a file does not hold what it should.
     pub fn new(weights: &[u8], batch: &[u8], device: &Device) -> Result<Self, ReferenceError> {
         let device = device.clone().autodiff();
-        let config = AdamWConfig::new().with_weight_decay(1e-4).with_epsilon(1e-8);
+        let optimizer = AdamW { weight_decay: 1e-4, ..AdamW::default() };
         Ok(Self {
             encoder: Some(ReferenceEncoder::read(weights, &device)?),
-            optimizer: config.init(),
+            optimizer: ModuleOptimizer::from(optimizer),
             batch: ReferenceBatch::read(batch, &device)?,
         })
     }

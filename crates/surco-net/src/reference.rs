@@ -18,8 +18,8 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use surco_kernels::{
-    Activation, AttentionLayer, MlpLayer, Norm, NormKind, Policy, Projection, Segments, attention,
-    linear, mlp, norm,
+    Activation, AttentionLayer, LossKind, MlpLayer, Norm, NormKind, Policy, Projection, Segments,
+    attention, linear, masked_loss, mlp, norm,
 };
 
 /// Heads of each block.
@@ -168,26 +168,32 @@ impl ReferenceEncoder {
     /// The values of every token as the network tells them, `[n, c]`.
     #[must_use]
     pub fn forward(&self, batch: &ReferenceBatch, policy: Policy) -> Tensor<2> {
-        let [t, d] = self.pos.dims();
-        let n = batch.values_nc.dims()[0];
-        let series = n / t;
-        let shown = linear(batch.values_nc.clone(), self.embed.projection());
-        let hidden = self.mask_token.val().unsqueeze::<2>() * batch.hidden_n1.clone();
-        let tokens = shown * (batch.hidden_n1.clone().neg() + 1.0) + hidden;
-        let placed = tokens.reshape([series, t, d]) + self.pos.val().unsqueeze::<3>();
-        let segments = Segments::uniform(series, t);
+        let [t, _] = self.pos.dims();
+        let segments = Segments::uniform(batch.values_nc.dims()[0] / t, t);
         let through = |x, block: &ReferenceBlock| block.forward(x, &segments, policy);
-        let last = self.blocks.iter().fold(placed.reshape([n, d]), through);
+        let last = self.blocks.iter().fold(self.tokens(batch), through);
         linear(norm(last, self.norm.norm()), self.head.projection())
+    }
+
+    /// The embedded values where they are shown, the mask token where they are hidden, and the position:
+    /// one product of what a token is made of with what each is worth.
+    fn tokens(&self, batch: &ReferenceBatch) -> Tensor<2> {
+        let hidden = batch.hidden_n1.clone();
+        let shown = hidden.clone().neg() + 1.0;
+        let values = batch.values_nc.clone() * shown.clone();
+        let made_of = Tensor::cat(vec![values, shown, hidden, batch.place_nt.clone()], 1);
+        let row = |vector: &Param<Tensor<1>>| vector.val().unsqueeze::<2>();
+        let (bias, mask_token) = (row(&self.embed.bias), row(&self.mask_token));
+        let worth = vec![self.embed.weight.val(), bias, mask_token, self.pos.val()];
+        linear(made_of, Projection { weight: Tensor::cat(worth, 0), bias: None })
     }
 
     /// The mean squared error of what was hidden.
     #[must_use]
     pub fn loss(&self, batch: &ReferenceBatch, policy: Policy) -> Tensor<1> {
         let [_, c] = batch.values_nc.dims();
-        let off = self.forward(batch, policy) - batch.values_nc.clone();
-        let hidden = batch.hidden_n1.clone();
-        (off.clone() * off * hidden.clone()).sum() / (hidden.sum() * c as f64)
+        let weight = batch.hidden_n1.clone().repeat_dim(1, c);
+        masked_loss(self.forward(batch, policy), batch.values_nc.clone(), weight, LossKind::Squared)
     }
 }
 
@@ -198,6 +204,8 @@ pub struct ReferenceBatch {
     values_nc: Tensor<2>,
     /// 1 where the token is hidden from the network, else 0, `[n, 1]`.
     hidden_n1: Tensor<2>,
+    /// 1 at the place of the token in its series, else 0, `[n, t]`.
+    place_nt: Tensor<2>,
 }
 
 impl ReferenceBatch {
@@ -212,7 +220,8 @@ impl ReferenceBatch {
             let values = file.values(name, &[b, t, width])?;
             Ok(Tensor::from_data(TensorData::new(values, [b * t, width]), device))
         };
-        Ok(Self { values_nc: rows("x", c)?, hidden_n1: rows("m", 1)? })
+        let places = Tensor::<2>::eye(t, device).repeat_dim(0, b);
+        Ok(Self { values_nc: rows("x", c)?, hidden_n1: rows("m", 1)?, place_nt: places })
     }
 }
 
@@ -361,6 +370,7 @@ mod tests {
         let first = ReferenceBatch {
             values_nc: both.values_nc.clone().narrow(0, 0, 24),
             hidden_n1: both.hidden_n1.clone().narrow(0, 0, 24),
+            place_nt: both.place_nt.clone().narrow(0, 0, 24),
         };
         let of_both = encoder(0).forward(&both, policy).narrow(0, 0, 24);
         let alone = encoder(0).forward(&first, policy);
@@ -375,7 +385,7 @@ mod tests {
         let batch = ReferenceBatch::read(&drawn_batch(4, 2), &Device::flex()).unwrap();
         let other = ReferenceBatch {
             values_nc: batch.values_nc.clone() + batch.hidden_n1.clone() * 9.0,
-            hidden_n1: batch.hidden_n1.clone(),
+            ..batch.clone()
         };
         let off = encoder(0).forward(&batch, policy) - encoder(0).forward(&other, policy);
         assert!(off.abs().max().into_scalar::<f32>() == 0.0);

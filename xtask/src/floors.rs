@@ -55,6 +55,7 @@ const HEAVY: [(&str, &[&str]); 26] = [
     ("rustls", &["surco-collect", "surco-store"]),
     ("safetensors", &["surco-net", "surco-learn"]),
     ("smartcore", &["surco-eval"]),
+    ("tch", &["surco-kernels"]),
     ("tokio", &["surco-collect", "surco-serve", "surco-store"]),
     ("tower-http", &["surco-serve"]),
     ("zstd", &["surco-store"]),

@@ -29,19 +29,19 @@ impl Default for AdamW {
 
 /// What one step of AdamW is told besides its tensors.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Step(Numbers);
+pub(crate) struct Step(pub(crate) Numbers);
 
 /// The tensors of a step.
 #[derive(ExtensionType)]
 pub(crate) struct Moving<B: Backend> {
-    weight: FloatTensor<B>,
-    grad: FloatTensor<B>,
-    first: FloatTensor<B>,
-    second: FloatTensor<B>,
+    pub(crate) weight: FloatTensor<B>,
+    pub(crate) grad: FloatTensor<B>,
+    pub(crate) first: FloatTensor<B>,
+    pub(crate) second: FloatTensor<B>,
 }
 
 /// The backend extension of optimisers.
-#[backend_extension(Flex)]
+#[backend_extension(Flex, LibTorch: cfg(feature = "tch"))]
 pub(crate) trait OptimizerBackend: Backend {
     /// One step.
     fn adamw(#[extension_type] tensors: Moving<Self>, step: Step) -> Vec<FloatTensor<Self>>;

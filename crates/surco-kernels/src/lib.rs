@@ -1,8 +1,8 @@
 //! The operators that encoders spend their time in: fused, parallel, vectorised, with hand-written
 //! backward.
 //!
-//! On the CPU device (`flex`) they are ours; on every other device the same functions are made of
-//! plain Burn operators. A model calls these functions and does not know where it runs.
+//! On the CPU device (`flex`) they are ours, on LibTorch they are PyTorch's own; on every other device
+//! the same functions are made of plain Burn operators. A model calls these functions and does not know where it runs.
 //!
 //! Token matrices are `[n, d]`: the tokens of all series one after another, without padding; see
 //! [`Segments`]. Nothing here knows what a token is.
@@ -17,6 +17,8 @@ pub mod composed;
 mod cpu;
 mod flex;
 mod layer;
+#[cfg(feature = "tch")]
+mod libtorch;
 mod operator;
 mod operators;
 mod segments;
@@ -48,7 +50,13 @@ pub struct Rotary {
 /// Whether a tensor lives where the operators are fused.
 fn is_fused<const D: usize>(x: &Tensor<D>) -> bool {
     let device = x.device().inner();
-    x.dtype() == DType::F32 && matches!(device.as_dispatch(), DispatchDevice::Flex(_))
+    let ours = match device.as_dispatch() {
+        DispatchDevice::Flex(_) => true,
+        #[cfg(feature = "tch")]
+        DispatchDevice::LibTorch(_) => true,
+        _ => false,
+    };
+    ours && x.dtype() == DType::F32
 }
 
 /// Runs a fused operator; tensors that are not there have no elements.

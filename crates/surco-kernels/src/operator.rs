@@ -83,7 +83,7 @@ impl<B: Backend> Slots<B> {
     }
 
     /// The first `N` tensors.
-    fn first<const N: usize>(self) -> [FloatTensor<B>; N] {
+    pub(crate) fn first<const N: usize>(self) -> [FloatTensor<B>; N] {
         let Self { s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10 } = self;
         let all: [Option<_>; SLOTS] = [s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10].map(Some);
         let mut all = all.into_iter();
@@ -92,7 +92,7 @@ impl<B: Backend> Slots<B> {
 }
 
 /// The backend extension.
-#[backend_extension(Flex, Autodiff)]
+#[backend_extension(Flex, LibTorch: cfg(feature = "tch"), Autodiff)]
 pub(crate) trait FusedBackend: Backend {
     /// Runs a fused operator over its tensors.
     fn fused(#[extension_type] slots: Slots<Self>, operator: Fused) -> FloatTensor<Self>;
@@ -112,6 +112,8 @@ macro_rules! each_operator {
         }
     };
 }
+
+pub(crate) use each_operator;
 
 impl FusedBackend for Flex {
     fn fused(slots: Slots<Self>, operator: Fused) -> FloatTensor<Self> {

@@ -19,6 +19,7 @@ mod run;
 mod speed;
 mod step;
 mod trainer;
+pub mod workload;
 
 pub use adapt::{Adapter, AdapterFeatures, Features, adapt};
 pub use error::LearnError;

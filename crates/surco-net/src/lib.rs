@@ -5,18 +5,22 @@
 //! Axes in names: `n` tokens, `c` values of a patch (band by band), `f` what is known of a token, `d` width.
 
 pub use burn::tensor::Device;
+pub use surco_kernels::Precision;
 
+mod device;
 mod embed;
 mod embed_cube;
 mod encoder;
 mod input;
 mod int8;
 mod model;
+pub mod reference;
 mod size;
 mod spectral;
 mod turns;
 mod weights;
 
+pub use device::{DeviceError, DeviceName, Engine};
 pub use embed::{EMBED_CHUNK, embed, nested};
 pub use embed_cube::{CubeGrid, embed_cube};
 pub use encoder::{Encoder, NESTED_WIDTHS};

@@ -65,6 +65,14 @@ pub struct Model {
     pub config: ModelConfig,
 }
 
+impl Model {
+    /// The device its weights lie on.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.encoder.devices().first().map_or_else(Device::flex, |d| d.clone().inner())
+    }
+}
+
 /// A device has one source of random numbers: whoever draws weights from it draws alone.
 static DRAWING: Mutex<()> = Mutex::new(());
 

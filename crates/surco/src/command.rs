@@ -2,6 +2,7 @@
 
 mod adapt;
 mod area;
+mod bench;
 mod collect;
 mod demo;
 mod doctor;
@@ -16,6 +17,7 @@ mod simulate;
 use clap::Subcommand;
 use surco_net::Device;
 
+use crate::exit::Usage;
 use crate::screen::Screen;
 
 /// What to do.
@@ -33,13 +35,14 @@ pub(crate) enum Command {
     Map(map::Args),
     Area(area::Args),
     Evaluate(evaluate::Args),
+    Bench(bench::Args),
 }
 
 impl Command {
     /// Runs the command; gives the number of holes it finished with.
     pub(crate) fn run(self, devices: &[Device], screen: &Screen) -> anyhow::Result<u64> {
         match self {
-            Self::Demo(args) => demo::run(&args, screen),
+            Self::Demo(args) => demo::run(&args, one(devices)?, screen),
             Self::Doctor(args) => doctor::run(&args, screen),
             Self::Simulate(args) => simulate::run(&args, screen),
             Self::Sample(args) => sample::run(&args, screen),
@@ -47,10 +50,25 @@ impl Command {
             Self::Pretrain(args) => pretrain::run(&args, devices, screen),
             Self::Meta(args) => meta::run(&args, devices, screen),
             Self::Model(args) => model::run(&args, screen),
-            Self::Adapt(args) => adapt::run(&args, screen),
-            Self::Map(args) => map::run(&args, screen),
+            Self::Adapt(args) => adapt::run(&args, one(devices)?, screen),
+            Self::Map(args) => map::run(&args, one(devices)?, screen),
             Self::Area(args) => area::run(&args, screen),
-            Self::Evaluate(args) => evaluate::run(&args, screen),
+            Self::Evaluate(args) => evaluate::run(&args, one(devices)?, screen),
+            Self::Bench(args) => bench::run(&args, one(devices)?, screen),
+        }
+    }
+}
+
+/// The device of a command that takes only one.
+fn one(devices: &[Device]) -> anyhow::Result<&Device> {
+    match devices {
+        [device] => Ok(device),
+        many => {
+            let text = format!(
+                "--device names {} devices, but only pretrain and meta share their work: name one",
+                many.len()
+            );
+            Err(Usage(text).into())
         }
     }
 }

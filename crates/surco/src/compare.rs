@@ -7,7 +7,7 @@ use surco_eval::fewshot::{
     Episode, METRIC, Row, SeriesBand, SeriesSet, Shot, SuiteResult, run_baselines, run_method,
 };
 use surco_learn::{AdapterFeatures, Features, adapt};
-use surco_net::{Device, Model, fresh};
+use surco_net::{Model, fresh};
 
 /// Labelled series and how a model reads them.
 pub(crate) struct Comparison<'a> {
@@ -47,7 +47,7 @@ pub(crate) fn compare(
         places: set.places,
     };
     let mut rows = run_baselines(&view, episodes, seed, progress)?;
-    let device = Device::flex();
+    let device = model.device();
     let refs: Vec<&Sample> = set.samples.iter().collect();
     let random = Model {
         encoder: fresh(model.config.size, seed ^ 0x5EED, &device),

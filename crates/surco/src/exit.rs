@@ -46,6 +46,7 @@ pub(crate) fn fault_of(error: &anyhow::Error) -> Fault {
             surco_data::places::PlacesError,
             surco_data::weather::WeatherError,
             surco_learn::LearnError,
+            surco_net::DeviceError,
             surco_net::WeightsError,
             surco_map::TaskError,
             surco_map::area::AreaError,

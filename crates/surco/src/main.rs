@@ -2,15 +2,17 @@
 
 mod command;
 mod compare;
-mod device;
 mod exit;
 mod learning;
+mod memory;
 mod released;
 mod screen;
 
 use std::process::ExitCode;
 
 use clap::{Args, Parser};
+
+use surco_net::DeviceName;
 
 use crate::command::Command;
 use crate::screen::Screen;
@@ -35,16 +37,17 @@ struct Global {
     /// Threads to compute with; all cores if not given
     #[arg(long, global = true, value_name = "N")]
     threads: Option<std::num::NonZeroUsize>,
-    /// Device to compute on; `pretrain` and `meta` share their work between several: cpu,cpu
+    /// Device to compute on: cpu, or, in builds that have it, tch:cpu, tch:cuda:0, cuda:0, rocm:0,
+    /// vulkan:0, wgpu:0, metal:0 (see `surco doctor`); `pretrain` and `meta` share their work between
+    /// several: cuda:0,cuda:1
     #[arg(
         long,
         global = true,
         default_value = "cpu",
         value_name = "DEVICE",
-        value_delimiter = ',',
-        value_parser = device::parse
+        value_delimiter = ','
     )]
-    device: Vec<surco_net::Device>,
+    device: Vec<DeviceName>,
     /// Progress as JSON lines on stderr, the result as one JSON object on stdout
     #[arg(long, global = true)]
     json: bool,
@@ -67,7 +70,12 @@ fn main() -> ExitCode {
         screen.error(&error);
         return exit::FAILED;
     }
-    match cli.command.run(&cli.global.device, &screen) {
+    let devices: Result<Vec<_>, _> = cli.global.device.iter().map(|name| name.open()).collect();
+    let done = match devices {
+        Ok(devices) => cli.command.run(&devices, &screen),
+        Err(error) => Err(error.into()),
+    };
+    match done {
         Ok(holes) if holes > 0 => exit::holes(),
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {

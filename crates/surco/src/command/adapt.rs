@@ -46,13 +46,12 @@ pub(crate) struct Args {
     seeds: u64,
 }
 
-pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
-    let device = Device::flex();
-    let (model, weights) = released::model(args.model.as_deref(), &device)?;
+pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Result<u64> {
+    let (model, weights) = released::model(args.model.as_deref(), device)?;
     let read = read_labelled(&args.store, &args.labels, args.block_m, args.per_class, screen)?;
     let episodes = fold_episodes(&read.labelled.classes, &read.labelled.blocks, 5, args.seeds);
     let cross = cross_validate(&read, &model, &episodes, screen)?;
-    let task = fit(&read, &model, weights, &device)?;
+    let task = fit(&read, &model, weights, device)?;
     save_task(&task, &args.out)?;
     let json = serde_json::json!({
         "task": args.out, "labels": task.labels, "classes": read.labelled.names(),

@@ -19,7 +19,7 @@ use surco_map::area::{
     AreaEstimate, SampleDesign, StratifiedSample, estimate_areas, stratified_sample,
 };
 use surco_map::{ClassMap, Task, classify, save_task, write_map};
-use surco_net::{Device, Model, Size, save_model};
+use surco_net::{Device, DeviceName, Model, Size, save_model};
 use surco_raster::cog::CogFile;
 use surco_raster::projection::Projection;
 use surco_raster::vector::{Collection, Feature, Shape, write_geojson};
@@ -111,12 +111,12 @@ pub(crate) struct Told {
     pub(crate) cube: Cube,
     pub(crate) pool: Labelled,
     pub(crate) clock: Clock,
+    pub(crate) device: String,
 }
 
-pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
+pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Result<u64> {
     let out = &args.out;
     prepare(out)?;
-    let device = Device::flex();
     let mut clock = Clock(Vec::new());
     let (abroad, home) = valleys(args.seed);
     let dir = |name: &str| out.join(name);
@@ -135,7 +135,7 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
     let (model, run) = clock.time("pretrain", screen, || {
         let cuts = WindowCuts { windows: config.windows, window_px: config.window_px };
         let series = pool(&config.stores, cuts, config.seed, screen)?;
-        Ok(pretrain(&config, &series, false, std::slice::from_ref(&device), screen)?)
+        Ok(pretrain(&config, &series, false, std::slice::from_ref(device), screen)?)
     })?;
     let (model, meta) = clock.time("meta-train", screen, || {
         let read = truth_pool(&dir("store/abroad"), &there.truth_dir, args.seed, 150)?.0;
@@ -143,7 +143,7 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
         let task = super::meta::task_of("valley abroad".into(), read.labelled, read.bands, &days);
         let meta =
             MetaConfig { seed: args.seed, steps: 120, band_dropout: 0.1, ..MetaConfig::default() };
-        Ok(meta_train(model, &meta, &[task], std::slice::from_ref(&device), screen)?)
+        Ok(meta_train(model, &meta, &[task], std::slice::from_ref(device), screen)?)
     })?;
     let weights = save_model(&model, &dir("model"))?;
     let (read, cube, truth) =
@@ -152,7 +152,7 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
         clock.time("adapt", screen, || adapt(out, &read, &model, &here.legend, weights, screen))?;
     let map = clock.time("map", screen, || {
         let store = Store::open(dir("store/home"))?;
-        let map = classify(&store, &cube.cell, &model, &task, &device, screen)?;
+        let map = classify(&store, &cube.cell, &model, &task, device, screen)?;
         write_map(&map, &here.legend, &dir("map.tif"))?;
         Ok(map)
     })?;
@@ -178,6 +178,7 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
         area,
         cube,
         clock,
+        device: DeviceName::of(device).map_or_else(String::new, |name| name.to_string()),
     };
     summary::write(&told, out, started.elapsed().as_secs_f64(), screen)
 }
@@ -331,7 +332,7 @@ fn adapt(
         window: read.window,
         unseen: 0,
     };
-    let task = fit_to(&support, model, weights, legend.clone(), &Device::flex())?;
+    let task = fit_to(&support, model, weights, legend.clone(), &model.device())?;
     save_task(&task, &out.join("task"))?;
     Ok((table, task))
 }

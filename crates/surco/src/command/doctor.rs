@@ -4,6 +4,8 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use surco_net::{Device, Engine};
+
 use crate::released;
 use crate::screen::Screen;
 
@@ -38,7 +40,7 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
         memory(),
         disk(&args.dir),
         writable(&args.dir),
-        device(),
+        devices(),
         weights(),
         network(args.catalog.as_deref()),
     ];
@@ -103,13 +105,30 @@ fn memory() -> Finding {
     }
 }
 
-fn device() -> Finding {
-    Finding { what: "devices", found: "cpu".into(), remedy: None }
+fn devices() -> Finding {
+    let (mut found, mut absent, mut empty) = (Vec::new(), Vec::new(), Vec::new());
+    for engine in Engine::ALL {
+        match engine.devices() {
+            None => absent.push(engine.name()),
+            Some(none) if none.is_empty() => empty.push(engine.name()),
+            Some(some) => found.extend(some.into_iter().map(|(name, _)| name.to_string())),
+        }
+    }
+    let mut text = found.join(", ");
+    if !empty.is_empty() {
+        text += &format!("; built in, but without a device: {}", empty.join(", "));
+    }
+    if !absent.is_empty() {
+        text += &format!("; not in this build: {} (docs/devices.md)", absent.join(", "));
+    }
+    let remedy =
+        (!empty.is_empty()).then_some("install the driver of the device, or do without it");
+    Finding { what: "devices", found: text, remedy }
 }
 
 fn weights() -> Finding {
     let what = "weights";
-    match released::model(None, &surco_net::Device::flex()) {
+    match released::model(None, &Device::flex()) {
         Ok((_, sha256)) => Finding {
             what,
             found: format!("released nano model, sha256 {}", &sha256[..12]),

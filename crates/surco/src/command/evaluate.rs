@@ -91,15 +91,15 @@ enum Side {
     East,
 }
 
-pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
+pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Result<u64> {
     match &args.suite {
-        Suite::Fewshot(args) => fewshot(args, screen),
-        Suite::Pixels(args) => pixels(args, screen),
+        Suite::Fewshot(args) => fewshot(args, device, screen),
+        Suite::Pixels(args) => pixels(args, device, screen),
     }
 }
 
-fn fewshot(args: &FewshotArgs, screen: &Screen) -> anyhow::Result<u64> {
-    let (model, _) = released::model(args.model.as_deref(), &Device::flex())?;
+fn fewshot(args: &FewshotArgs, device: &Device, screen: &Screen) -> anyhow::Result<u64> {
+    let (model, _) = released::model(args.model.as_deref(), device)?;
     let set = read_table(&args.points, &args.series)?;
     let episodes = read_episodes(&args.episodes)?;
     let (_, bands) = set.spectral();
@@ -142,8 +142,8 @@ fn read_episodes(path: &Path) -> anyhow::Result<Vec<Episode>> {
     text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()).map(parse).collect()
 }
 
-fn pixels(args: &PixelsArgs, screen: &Screen) -> anyhow::Result<u64> {
-    let (model, _) = released::model(args.model.as_deref(), &Device::flex())?;
+fn pixels(args: &PixelsArgs, device: &Device, screen: &Screen) -> anyhow::Result<u64> {
+    let (model, _) = released::model(args.model.as_deref(), device)?;
     let read = super::adapt::read_labelled(&args.store, &args.labels, 500.0, usize::MAX, screen)?;
     let side = args.support.map(|side| on_side(&read.labelled.places, side));
     let design =

@@ -34,14 +34,13 @@ pub(crate) struct Args {
     cell: Option<String>,
 }
 
-pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
-    let device = Device::flex();
-    let (model, weights) = released::model(args.model.as_deref(), &device)?;
+pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Result<u64> {
+    let (model, weights) = released::model(args.model.as_deref(), device)?;
     let task = load_task(&args.task, &weights)?;
     let store = Store::open(&args.store)?;
     let cell = choose(&store, args.cell.as_deref())?;
     let started = std::time::Instant::now();
-    let map = classify(&store, &cell, &model, &task, &device, screen)?;
+    let map = classify(&store, &cell, &model, &task, device, screen)?;
     write_map(&map, &task.legend, &args.out)?;
     let areas = mapped_ha(&map, &task);
     let json = serde_json::json!({

@@ -4,6 +4,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "all of it is test")]
 
+mod bench;
 mod ctrl_c;
 mod disk;
 mod faults;

@@ -11,6 +11,7 @@ use surco_eval::report::{
 
 use super::{SHOTS, Told, picture, place_of};
 use crate::command::pretrain::report_curve;
+use crate::memory::peak_mb;
 use crate::screen::Screen;
 
 pub(super) fn write(told: &Told, out: &Path, seconds: f64, screen: &Screen) -> anyhow::Result<u64> {
@@ -101,7 +102,7 @@ fn summary(told: &Told, stages: &[Stage], seconds: f64) -> serde_json::Value {
         "area_sample": { "points": told.sample.points.len(), "counts": told.counts },
         "stages": stages,
         "seconds": seconds,
-        "peak_memory_mb": peak_memory_mb(),
+        "peak_memory_mb": peak_mb(),
     })
 }
 
@@ -124,13 +125,6 @@ fn area_rows(told: &Told) -> Vec<AreaRow> {
         }
     };
     told.legend.classes().iter().enumerate().map(row).collect()
-}
-
-/// The most memory this process held, in MB.
-fn peak_memory_mb() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = text.lines().find(|l| l.starts_with("VmHWM:"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
 }
 
 fn report(told: &Told, seconds: f64) -> Report {
@@ -156,8 +150,8 @@ fn report(told: &Told, seconds: f64) -> Report {
             version: env!("CARGO_PKG_VERSION").into(),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             seconds,
-            peak_memory_mb: peak_memory_mb(),
-            device: "CPU".into(),
+            peak_memory_mb: peak_mb(),
+            device: told.device.clone(),
         }),
         scenes: scenes(told),
         chips: picture::chips(&told.cube),

@@ -8,7 +8,7 @@ use super::matmul::{Onto, Packed, Product, View};
 use super::mlp::{activate, activate_backward};
 use super::norm::two;
 use super::rows::{CHUNK_ROWS, held, packed, packed_back, with_scratch};
-use super::vector::{add_rows, gelu_with_slope};
+use super::vector::{add_rows, gelu_slope};
 use super::{Buffer, run};
 use crate::Activation;
 
@@ -142,7 +142,7 @@ impl WithSimd for GeluBackward<'_> {
             self.x,
             self.dy,
             #[inline(always)]
-            |_, x, g| simd.mul_f32s(gelu_with_slope(simd, x).1, g),
+            |_, x, g| simd.mul_f32s(gelu_slope(simd, x), g),
         );
     }
 }

@@ -9,7 +9,7 @@ use super::norm::{NormGrads, RowNorm, two};
 use super::rows::{
     CHUNK_ROWS, Weight, cut, even, held, packed, packed_back, round_rows, with_scratch,
 };
-use super::vector::{add_rows, gelu, gelu_with_slope, map, sigmoid};
+use super::vector::{add_rows, gelu, gelu_slope, map, sigmoid};
 use super::{Buffer, run};
 use crate::{Activation, Precision};
 
@@ -83,13 +83,12 @@ pub(crate) fn activate_backward<S: Simd>(
             let (a_body, a_tail) = S::as_mut_simd_f32s(active);
             let (g_body, g_tail) = S::as_simd_f32s(d_active);
             for ((x, a), &g) in body.iter_mut().zip(a_body).zip(g_body) {
-                let (value, slope) = gelu_with_slope(simd, *x);
-                (*a, *x) = (value, simd.mul_f32s(slope, g));
+                (*a, *x) = (gelu(simd, *x), simd.mul_f32s(gelu_slope(simd, *x), g));
             }
-            let (value, slope) = gelu_with_slope(simd, simd.partial_load_f32s(tail));
-            simd.partial_store_f32s(a_tail, value);
+            let x = simd.partial_load_f32s(tail);
+            simd.partial_store_f32s(a_tail, gelu(simd, x));
             let g = simd.partial_load_f32s(g_tail);
-            simd.partial_store_f32s(tail, simd.mul_f32s(slope, g));
+            simd.partial_store_f32s(tail, simd.mul_f32s(gelu_slope(simd, x), g));
         }
         Activation::SwiGlu => {
             let rows = hidden.chunks_exact_mut(2 * h).zip(active.chunks_exact_mut(h));

@@ -103,27 +103,6 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.mul_f32s(y, scale)
 }
 
-/// `Φ(x)` and `e^(−x²/2)`.
-///
-/// # Source
-/// Abramowitz and Stegun 1964, 7.1.26: the error is below 1.5e-7.
-#[inline(always)]
-fn normal<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
-    let z = simd.mul_f32s(simd.abs_f32s(x), simd.splat_f32s(std::f32::consts::FRAC_1_SQRT_2));
-    let t = simd.div_f32s(
-        simd.splat_f32s(1.0),
-        simd.mul_add_e_f32s(z, simd.splat_f32s(0.327_591_1), simd.splat_f32s(1.0)),
-    );
-    let bell = exp(simd, simd.neg_f32s(simd.mul_f32s(z, z)));
-    let mut p = simd.splat_f32s(1.061_405_4);
-    for c in [-1.453_152, 1.421_413_8, -0.284_496_74, 0.254_829_6] {
-        p = simd.mul_add_e_f32s(p, t, simd.splat_f32s(c));
-    }
-    let tail = simd.mul_f32s(simd.mul_f32s(p, t), simd.mul_f32s(bell, simd.splat_f32s(0.5)));
-    let below = simd.less_than_f32s(x, simd.splat_f32s(0.0));
-    (simd.select_f32s(below, tail, simd.sub_f32s(simd.splat_f32s(1.0), tail)), bell)
-}
-
 /// `x Φ(x)`.
 ///
 /// # Source
@@ -158,12 +137,35 @@ pub(crate) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.mul_f32s(x, simd.select_f32s(all, simd.splat_f32s(1.0), phi))
 }
 
-/// `x Φ(x)` and its derivative `Φ(x) + x φ(x)`.
+/// The derivative of [`gelu`], `Φ(x) + x φ(x)`, to 3e-7.
+///
+/// # Source
+/// A quotient of polynomials of `x²` on |x| ≤ 4√2, beyond which the derivative is 0 or 1: fitted for the
+/// least largest error with 4,000 Chebyshev nodes.
 #[inline(always)]
-pub(crate) fn gelu_with_slope<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
-    let (phi, bell) = normal(simd, x);
-    let density = simd.mul_f32s(bell, simd.splat_f32s(0.398_942_3));
-    (simd.mul_f32s(x, phi), simd.mul_add_e_f32s(x, density, phi))
+pub(crate) fn gelu_slope<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    // The order of the operands keeps what is not a number.
+    let end = 5.656_854_2;
+    let z = simd.min_f32s(simd.splat_f32s(end), simd.max_f32s(simd.splat_f32s(-end), x));
+    let square = simd.mul_f32s(z, z);
+    let mut p = simd.splat_f32s(-2.192_634_6e-11);
+    for c in [
+        3.887_213_2e-9,
+        -2.035_204_3e-7,
+        3.255_377e-5,
+        -2.116_464_5e-4,
+        1.467_618e-2,
+        -4.537_904_1e-2,
+        7.978_846_7e-1,
+    ] {
+        p = simd.mul_add_e_f32s(p, square, simd.splat_f32s(c));
+    }
+    let mut q = simd.splat_f32s(4.552_899e-6);
+    for c in [1.358_463_5e-4, 2.756_776_9e-3, 3.554_413_3e-2, 2.764_603_9e-1, 1.0] {
+        q = simd.mul_add_e_f32s(q, square, simd.splat_f32s(c));
+    }
+    let half = simd.splat_f32s(0.5);
+    simd.add_f32s(simd.div_f32s(simd.mul_f32s(z, p), q), half)
 }
 
 /// `1 / (1 + e⁻ˣ)`.

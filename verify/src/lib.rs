@@ -4,6 +4,12 @@
 //! `SURCO_DATA` (test data), `SURCO_BIN` (the release program) and `SURCO_PYTHON` (a Python that holds
 //! `verify/requirements.txt`). A missing one fails the test that needs it; nothing is skipped.
 
+mod npy;
+mod regression;
+
+pub use npy::data_npy;
+pub use regression::linear_rmse;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;

@@ -9,8 +9,14 @@ use anyhow::{Context, bail, ensure};
 use cargo_metadata::{Metadata, Package};
 
 /// Folders of the data set that the suite reads.
-const NEEDED: [&str; 4] =
-    ["chile", "labelled_chile_ine_19hba", "oracles", "s2_stack_flanders_2018_31UDS"];
+const NEEDED: [&str; 6] = [
+    "chile",
+    "labelled_chile_ine_19hba",
+    "oracles",
+    "regression_fuel_moisture",
+    "s2_stack_flanders_2018_31UDS",
+    "weights",
+];
 
 const NO_PYTHON: &str = "install python3 with venv and pip, on Debian and Ubuntu: \
                          apt-get install python3 python3-venv python3-pip";
@@ -130,7 +136,8 @@ mod tests {
         assert_eq!(
             err.to_string(),
             "no test data: /nowhere does not exist; set SURCO_DATA to the folder that holds \
-             chile, labelled_chile_ine_19hba, oracles, s2_stack_flanders_2018_31UDS"
+             chile, labelled_chile_ine_19hba, oracles, regression_fuel_moisture, \
+             s2_stack_flanders_2018_31UDS, weights"
         );
         let err = data_folder(Some("/usr".into()), Path::new("/")).unwrap_err();
         assert!(err.to_string().starts_with("the test data lack chile"), "{err}");

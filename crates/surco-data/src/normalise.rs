@@ -9,10 +9,41 @@ use crate::{BandKind, Sample, SpectralBand};
 /// Bands of another sensor take the values interpolated at their wavelength among bands of their kind; a
 /// kind that was never measured has those of typical land.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Written")]
 pub struct Normalisation {
     bands: Vec<SpectralBand>,
     mean: Vec<f32>,
     deviation: Vec<f32>,
+}
+
+/// A normalisation as a file holds it, not yet found to be one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    bands: Vec<SpectralBand>,
+    mean: Vec<f32>,
+    deviation: Vec<f32>,
+}
+
+impl TryFrom<Written> for Normalisation {
+    type Error = String;
+
+    fn try_from(Written { bands, mean, deviation }: Written) -> Result<Self, Self::Error> {
+        let (count, means, deviations) = (bands.len(), mean.len(), deviation.len());
+        if means != count || deviations != count {
+            return Err(format!(
+                "{count} bands have {means} means and {deviations} deviations: each needs one of both"
+            ));
+        }
+        let numbers = mean.iter().chain(bands.iter().map(|band| &band.centre_nm));
+        if let Some(value) = numbers.copied().find(|value| !value.is_finite()) {
+            return Err(format!("a mean or wavelength is {value}"));
+        }
+        if let Some(value) = deviation.iter().find(|value| !value.is_normal() || **value < 0.0) {
+            return Err(format!("a deviation is {value}, expected a number above 0"));
+        }
+        Ok(Self { bands, mean, deviation })
+    }
 }
 
 impl Normalisation {
@@ -97,6 +128,29 @@ mod tests {
         assert!((at[0].0 - 0.2).abs() < 1e-6 && (at[0].1 - 0.1).abs() < 1e-6, "{at:?}");
         assert!((at[1].0 - 0.3).abs() < 1e-6, "half way between 0.2 and 0.4: {at:?}");
         assert!((at[2].0 - 0.4).abs() < 1e-6, "held at the end: {at:?}");
+    }
+
+    #[test]
+    fn statistics_that_cannot_be_are_refused() {
+        let read = |mean: &str, deviation: &str| {
+            let text = format!(
+                "{{\"bands\": [{}], \"mean\": {mean}, \"deviation\": {deviation}}}",
+                serde_json::to_string(&SpectralBand::optical(665.0, 31.0)).unwrap()
+            );
+            let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            serde_json::from_value::<Normalisation>(value).map_err(|e| e.to_string())
+        };
+        assert!(read("[0.1]", "[0.05]").is_ok());
+        for (mean, deviation, says) in [
+            ("[]", "[0.05]", "1 bands have 0 means and 1 deviations"),
+            ("[0.1]", "[0.05, 0.05]", "2 deviations"),
+            ("[1e39]", "[0.05]", "inf"),
+            ("[0.1]", "[0.0]", "a deviation is 0"),
+            ("[0.1]", "[-0.1]", "a deviation is -0.1"),
+        ] {
+            let error = read(mean, deviation).unwrap_err();
+            assert!(error.contains(says), "{says}: {error}");
+        }
     }
 
     #[test]

@@ -5,18 +5,27 @@
 //! Axes in names: `n` tokens, `c` values of a patch (band by band), `f` what is known of a token, `d` width.
 
 pub use burn::tensor::Device;
-pub use surco_kernels::Precision;
+pub use surco_kernels::{Policy, Precision};
 
+mod card;
 mod device;
 mod embed;
 mod embed_cube;
 mod encoder;
+mod export;
+mod folder;
+mod galileo;
 mod input;
 mod int8;
 mod model;
+mod peer;
+mod presto;
 pub mod reference;
 mod size;
+mod source;
 mod spectral;
+mod torch_file;
+mod transformer;
 mod turns;
 mod weights;
 
@@ -24,9 +33,14 @@ pub use device::{DeviceError, DeviceName, Engine};
 pub use embed::{EMBED_CHUNK, embed, nested};
 pub use embed_cube::{CubeGrid, embed_cube};
 pub use encoder::{Encoder, NESTED_WIDTHS};
+pub use export::{Exported, export_model};
+pub use galileo::{GALILEO_BANDS, GALILEO_MONTHS, Galileo, GalileoBatch, GalileoInput};
 pub use input::EncoderInput;
 pub use int8::Int8Rows;
 pub use model::{Card, Model, ModelConfig, fresh};
+pub use peer::{BandScale, Imported, InputError, Peer, import_peer, load_galileo, load_presto};
+pub use presto::{NO_CLASS, PRESTO_BANDS, PRESTO_MONTHS, Presto, PrestoBatch, presto_scaled};
 pub use size::{Size, SizeError};
 pub use spectral::{VALUE_FEATURES, value_features};
+pub use torch_file::TorchError;
 pub use weights::{WeightsError, load_model, read_model, save_int8, save_model};

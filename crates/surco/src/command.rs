@@ -13,6 +13,7 @@ mod model;
 mod pretrain;
 mod sample;
 mod simulate;
+mod weights;
 
 use clap::Subcommand;
 use surco_net::Device;
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Area(area::Args),
     Evaluate(evaluate::Args),
     Bench(bench::Args),
+    Weights(weights::Args),
 }
 
 impl Command {
@@ -55,6 +57,7 @@ impl Command {
             Self::Area(args) => area::run(&args, screen),
             Self::Evaluate(args) => evaluate::run(&args, one(devices)?, screen),
             Self::Bench(args) => bench::run(&args, one(devices)?, screen),
+            Self::Weights(args) => weights::run(&args, screen),
         }
     }
 }

@@ -17,7 +17,7 @@ fn commands(of: &[&str]) -> Vec<String> {
 fn every_command_is_listed_with_what_it_gives() {
     let want = [
         "demo", "doctor", "simulate", "sample", "collect", "pretrain", "meta", "model", "adapt",
-        "map", "area", "evaluate", "bench",
+        "map", "area", "evaluate", "bench", "weights",
     ];
     assert_eq!(commands(&[]), want);
     let help = Run::of(&mut surco(["--help"])).stdout;
@@ -31,9 +31,9 @@ fn every_command_is_listed_with_what_it_gives() {
 #[test]
 fn the_help_of_every_command_has_an_example_that_names_it() {
     let mut all: Vec<Vec<String>> = commands(&[]).into_iter().map(|name| vec![name]).collect();
-    all.extend(commands(&["evaluate"]).into_iter().map(|name| vec!["evaluate".into(), name]));
-    all.push(vec!["model".into(), "describe".into()]);
-    all.extend(commands(&["bench"]).into_iter().map(|name| vec!["bench".into(), name]));
+    for parent in ["evaluate", "model", "bench", "weights"] {
+        all.extend(commands(&[parent]).into_iter().map(|name| vec![parent.into(), name]));
+    }
     assert!(all.len() >= 17, "{all:?}");
     for command in all {
         let help = Run::of(surco(&command).arg("--help"));

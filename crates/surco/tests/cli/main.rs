@@ -13,3 +13,4 @@ mod kill;
 mod path;
 mod refusals;
 mod valley;
+mod weights;

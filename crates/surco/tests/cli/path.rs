@@ -31,6 +31,7 @@ fn a_store_becomes_a_model() {
         "config.toml",
         "loss.svg",
         "tensorboard/events.out.tfevents.surco",
+        "model/README.md",
         "model/config.json",
         "model/model.safetensors",
     ] {

@@ -12,7 +12,7 @@ use crate::valley::{Run, args, collect, copy, files, map, pretrain_config, surco
 const LONGEST: usize = 480;
 
 /// Runs a command that must be refused, and gives its message with the folder of the test left out.
-fn refused(command: &mut std::process::Command, code: i32, says: &[&str]) -> String {
+pub(crate) fn refused(command: &mut std::process::Command, code: i32, says: &[&str]) -> String {
     let run = Run::of(command);
     let message = run.message();
     assert_eq!(run.code, Some(code), "{message}");

@@ -31,7 +31,7 @@ const EVERYDAY: [&str; 13] = [
 ];
 
 /// Heavy dependencies and the rooms that may have them.
-const HEAVY: [(&str, &[&str]); 26] = [
+const HEAVY: [(&str, &[&str]); 27] = [
     ("anyhow", &["surco"]),
     ("axum", &["surco-serve"]),
     ("base64", &["surco-eval"]),
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(
             faults,
             [
-                "surco-map (floor 5) depends on burn, which lives only in surco-net and surco-learn; call \
+                "surco-map (floor 5) depends on burn, which lives only in surco-kernels and surco-net and surco-learn; call \
               that room instead, or take what surco-map needs from it as plain data"
             ]
         );

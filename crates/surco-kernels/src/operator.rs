@@ -113,6 +113,7 @@ macro_rules! each_operator {
     };
 }
 
+#[cfg(feature = "tch")]
 pub(crate) use each_operator;
 
 impl FusedBackend for Flex {

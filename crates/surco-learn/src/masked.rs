@@ -15,6 +15,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::Array2;
 use rand::{Rng, RngExt};
 use surco_data::Batch;
+use surco_kernels::LossKind;
 use surco_net::{Encoder, EncoderInput, NESTED_WIDTHS};
 
 /// A batch with values hidden, and what they were.
@@ -24,7 +25,7 @@ pub struct Masked {
     pub batch: Batch,
     /// What it should say, `[n, c]`.
     pub target_nc: Array2<f32>,
-    /// How far a value was trusted if it is hidden, 0 if it is not.
+    /// How far a value was trusted if it is hidden, over the pixels of its patch; 0 if it is not hidden.
     pub weight_nc: Array2<f32>,
     /// Number of values of a token that the answer is read from; all if absent.
     pub prefix: Option<usize>,
@@ -41,6 +42,8 @@ pub fn hide(batch: &Batch, share: f64, band_dropout: f64, rng: &mut impl Rng) ->
         prefix: prefix(rng),
         batch: batch.clone(),
     };
+    // A patch counts as much as a pixel alone, however many pixels it has.
+    let share_of_pixel = 1.0 / batch.patch.pixels() as f32;
     for sample in 0..batch.len() {
         let dates = batch.seen_slots(sample);
         if dates.is_empty() {
@@ -50,7 +53,7 @@ pub fn hide(batch: &Batch, share: f64, band_dropout: f64, rng: &mut impl Rng) ->
         masked.batch.hide_bands(sample, &hidden);
         let hidden = hidden_dates(&dates, share, rng);
         for row in batch.rows_at(sample, &hidden) {
-            masked.weight_nc.row_mut(row).assign(&batch.weights_nc.row(row));
+            masked.weight_nc.row_mut(row).assign(&(&batch.weights_nc.row(row) * share_of_pixel));
             masked.batch.hide_row(row);
         }
     }
@@ -99,10 +102,10 @@ pub fn masked_loss(encoder: &Encoder, masked: &Masked, device: &Device) -> (Tens
         Tensor::<2>::from_data(TensorData::new(a.iter().copied().collect(), [n, c]), device)
     };
     let input = EncoderInput::new(&masked.batch, device);
-    let error = encoder.predict(&input, masked.prefix) - table(&masked.target_nc);
-    let loss = (error.square() + 1.0).sqrt() - 1.0;
-    let weight = f64::from(masked.weight_nc.sum());
-    ((loss * table(&masked.weight_nc)).sum() / weight.max(1.0), weight)
+    let said_nc = encoder.predict(&input, masked.prefix);
+    let (target_nc, weight_nc) = (table(&masked.target_nc), table(&masked.weight_nc));
+    let loss = surco_kernels::masked_loss(said_nc, target_nc, weight_nc, LossKind::PseudoHuber);
+    (loss, f64::from(masked.weight_nc.sum()))
 }
 
 #[cfg(test)]
@@ -169,7 +172,7 @@ mod tests {
         let (mean, deviation) = spec().scale[0];
         let first = window.date(slots[0], 3)[0];
         assert!((masked.target_nc[[row, 0]] - (first - mean) / deviation).abs() < 1e-5);
-        assert!((masked.weight_nc[[row, 0]] - 0.5).abs() < 1e-6);
+        assert!((masked.weight_nc[[row, 0]] - 0.5 / 4.0).abs() < 1e-6);
     }
 
     /// An encoder that has nothing to say is not blamed for anything.

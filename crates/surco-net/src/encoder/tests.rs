@@ -85,9 +85,19 @@ fn weights_of_sixteen_bits_give_nearly_the_same_in_thirty_two() {
     }
 }
 
+/// The model that comes with the program.
+fn released() -> crate::Model {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/nano");
+    crate::load_model(folder.as_ref(), &Device::flex()).unwrap().0
+}
+
 fn embedding(samples: &[&Sample], spec: &BatchSpec) -> Array2<f32> {
-    let device = Device::flex();
-    let embedded = stirred().embed(&EncoderInput::new(&Batch::new(samples, spec), &device));
+    said(&stirred(), samples, spec)
+}
+
+fn said(encoder: &Encoder, samples: &[&Sample], spec: &BatchSpec) -> Array2<f32> {
+    let input = EncoderInput::new(&Batch::new(samples, spec), &Device::flex());
+    let embedded = encoder.embed(&input);
     let [n, width] = embedded.dims();
     Array2::from_shape_vec((n, width), embedded.into_data().iter::<f32>().collect()).unwrap()
 }
@@ -291,20 +301,54 @@ fn the_same_ground_in_either_zone_has_the_same_embedding() {
         }
         window
     };
-    for (side_px, patch_px) in [(1, 1), (side, 4), (side, 8)] {
-        let patch = PatchGrid { side_px: patch_px, pixel_m: 10.0 };
-        let spec = BatchSpec { patch, ..spec(&ORDER) };
-        let (a, b) = (
-            embedding(&[&read(32_718, side_px)], &spec),
-            embedding(&[&read(32_719, side_px)], &spec),
-        );
-        for (a, b) in a.rows().into_iter().zip(b.rows()) {
-            assert!(1.0 - cosine(a, b) < 1e-3, "patch {patch_px}: {}", cosine(a, b));
+    for encoder in [stirred(), released().encoder] {
+        for (side_px, patch_px) in [(1, 1), (side, 2), (side, 4)] {
+            let patch = PatchGrid { side_px: patch_px, pixel_m: 10.0 };
+            let spec = BatchSpec { patch, ..spec(&ORDER) };
+            let [mut east, west] = [32_719, 32_718].map(|epsg| read(epsg, side_px));
+            let (a, b) = (said(&encoder, &[&west], &spec), said(&encoder, &[&east], &spec));
+            for (a, b) in a.rows().into_iter().zip(b.rows()) {
+                assert!(1.0 - cosine(a, b) < 1e-3, "patch {patch_px}: {}", cosine(a, b));
+            }
+            // The test can fail: other ground differs by more.
+            east.values.iter_mut().for_each(|v| *v = 0.35 - *v);
+            let other = said(&encoder, &[&east], &spec);
+            let apart = 1.0 - cosine(a.row(0), other.row(0));
+            assert!(apart > 2e-3, "patch {patch_px}: other ground is {apart} apart");
         }
-        // The test can fail: fields 400 m away differ by more.
-        let mut elsewhere = read(32_719, side_px);
-        elsewhere.values.iter_mut().for_each(|v| *v = 0.35 - *v);
-        let other = embedding(&[&elsewhere], &spec);
-        assert!(1.0 - cosine(a.row(0), other.row(0)) > 2e-3, "{}", cosine(a.row(0), other.row(0)));
+    }
+}
+
+/// Fields that turn green at five times of the year, each seen twice with six days between: nested widths keep who is like whom.
+#[test]
+fn the_beginning_of_an_embedding_tells_places_apart_as_the_whole_does() {
+    let model = released();
+    let bands = model.config.normalisation.bands().to_vec();
+    let scale = model.config.normalisation.at(&bands);
+    let place = |peak: f32, shift: f32| {
+        let days: Vec<i32> = (0..18).map(|d| d * 20).collect();
+        let value = |day: i32, b: usize| {
+            let green = (-((day as f32 - peak + shift) / 40.0).powi(2)).exp();
+            scale[b].0 + scale[b].1 * green * if bands[b].centre_nm < 700.0 { -1.0 } else { 1.5 }
+        };
+        let values = days.iter().flat_map(|&d| (0..bands.len()).map(move |b| (d, b)));
+        let values = values.map(|(d, b)| value(d, b)).collect();
+        Sample::series(days, values, true)
+    };
+    let peaks = [60.0, 130.0, 200.0, 270.0, 340.0];
+    let places: Vec<Sample> =
+        [0.0, 6.0].iter().flat_map(|&s| peaks.map(|peak| place(peak, s))).collect();
+    let refs: Vec<&Sample> = places.iter().collect();
+    let spec = model.config.spec(&bands, (0, 365));
+    let whole = crate::embed(&model, &refs, &spec, &Device::flex());
+    for width in NESTED_WIDTHS {
+        let short = crate::nested(whole.view(), model.config.queries.parts, width);
+        for i in 0..peaks.len() {
+            let like = |j: usize| cosine(short.row(i), short.row(j));
+            let nearest = (peaks.len()..2 * peaks.len())
+                .max_by(|&a, &b| like(a).total_cmp(&like(b)))
+                .unwrap();
+            assert_eq!(nearest, i + peaks.len(), "{width} values");
+        }
     }
 }

@@ -145,23 +145,23 @@ pub(crate) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 #[inline(always)]
 pub(crate) fn gelu_slope<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // The order of the operands keeps what is not a number.
-    let end = 5.656_854_2;
+    let end = 5.656_854;
     let z = simd.min_f32s(simd.splat_f32s(end), simd.max_f32s(simd.splat_f32s(-end), x));
     let square = simd.mul_f32s(z, z);
     let mut p = simd.splat_f32s(-2.192_634_6e-11);
     for c in [
-        3.887_213_2e-9,
+        3.887_213e-9,
         -2.035_204_3e-7,
         3.255_377e-5,
         -2.116_464_5e-4,
         1.467_618e-2,
-        -4.537_904_1e-2,
-        7.978_846_7e-1,
+        -4.537_904_3e-2,
+        7.978_846_4e-1,
     ] {
         p = simd.mul_add_e_f32s(p, square, simd.splat_f32s(c));
     }
     let mut q = simd.splat_f32s(4.552_899e-6);
-    for c in [1.358_463_5e-4, 2.756_776_9e-3, 3.554_413_3e-2, 2.764_603_9e-1, 1.0] {
+    for c in [1.358_463_5e-4, 2.756_777e-3, 3.554_413_5e-2, 2.764_603_8e-1, 1.0] {
         q = simd.mul_add_e_f32s(q, square, simd.splat_f32s(c));
     }
     let half = simd.splat_f32s(0.5);

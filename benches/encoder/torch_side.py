@@ -2,13 +2,15 @@
 
     python3 torch_side.py WORK FOLDER THREADS [DEVICE]
 
-WORK is a name that `surco bench` uses: train-128, infer-384, infer-128-bf16, gelu, layer-norm-backward ...
+WORK is a name that `surco bench` uses: train-128, infer-384, infer-128-bf16, presto-110, gelu,
+layer-norm-backward ...
 FOLDER holds weights.safetensors and batch.safetensors, which `surco bench` draws from a seed. Each line of stdin
 is a number of runs; the answer is one JSON line with the milliseconds of each and what came out. At the end
 of stdin the last line says the most memory the process ever held. Needs torch, and nothing else.
 """
 
 import json
+import math
 import struct
 import sys
 import time
@@ -99,6 +101,89 @@ def encoder(work, folder, device):
     return infer
 
 
+class Presto:
+    """Presto's encoder (Tseng et al. 2023, https://arxiv.org/abs/2304.14065) as a function of its weights."""
+
+    GROUPS = {
+        "S1": [0, 1],
+        "S2_RGB": [2, 3, 4],
+        "S2_Red_Edge": [5, 6, 7],
+        "S2_NIR_10m": [8],
+        "S2_NIR_20m": [9],
+        "S2_SWIR": [10, 11],
+        "ERA5": [12, 13],
+        "SRTM": [14, 15],
+        "NDVI": [16],
+    }
+    WIDTH, LAYERS, NO_CLASS = 128, 2, 9
+
+    def __init__(self, state):
+        self.w = {k.removeprefix("encoder."): v for k, v in state.items()}
+
+    def linear(self, name, x):
+        return F.linear(x, self.w[f"{name}.weight"], self.w[f"{name}.bias"])
+
+    def norm(self, name, x):
+        return F.layer_norm(x, (self.WIDTH,), self.w[f"{name}.weight"], self.w[f"{name}.bias"])
+
+    def tokens(self, x, classes, month, mask):
+        """Tokens `[n, t, d]` with their mask `[n, t]`, hidden ones still among them."""
+        n, t, _ = x.shape
+        when = self.w["month_embed.weight"][month]
+        where = self.w["pos_embed"][:, :t].expand(n, -1, -1)
+        channels = self.w["channel_embed.weight"]
+        tokens, hidden = [], []
+        for i, (name, bands) in enumerate(self.GROUPS.items()):
+            channel = channels[i].expand(n, t, -1)
+            token = self.linear(f"eo_patch_embed.{name}", x[:, :, bands])
+            gone = mask[:, :, bands].amax(-1) > 0
+            if name == "SRTM":
+                nothing = torch.zeros_like
+                place = torch.cat((nothing(when), channel, nothing(where)), -1)
+                token, place, gone = token[:, :1], place[:, :1], gone[:, :1]
+            else:
+                place = torch.cat((when, channel, where), -1)
+            tokens.append(token + place)
+            hidden.append(gone)
+        place = torch.cat((when, channels[len(self.GROUPS)].expand(n, t, -1), where), -1)
+        tokens.append(self.w["dw_embed.weight"][classes] + place)
+        hidden.append(classes == self.NO_CLASS)
+        return torch.cat(tokens, 1), torch.cat(hidden, 1)
+
+    def block(self, i, x):
+        n, t, _ = x.shape
+        qkv = self.linear(f"blocks.{i}.attn.qkv", self.norm(f"blocks.{i}.norm1", x))
+        q, k, v = qkv.view(n, t, 3, HEADS, self.WIDTH // HEADS).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, t, self.WIDTH)
+        x = x + self.linear(f"blocks.{i}.attn.proj", mixed)
+        hidden = F.gelu(self.linear(f"blocks.{i}.mlp.fc1", self.norm(f"blocks.{i}.norm2", x)))
+        return x + self.linear(f"blocks.{i}.mlp.fc2", hidden)
+
+    def __call__(self, x, classes, month, latlons, mask):
+        """Embedding `[n, d]`. Every series must hide equally many tokens."""
+        tokens, hidden = self.tokens(x, classes, month, mask)
+        tokens = tokens[~hidden].view(x.shape[0], -1, self.WIDTH)
+        lat, lon = (latlons * math.pi / 180).unbind(-1)
+        place = torch.stack((lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()), -1)
+        x = torch.cat((self.linear("latlon_embed", place)[:, None], tokens), 1)
+        for i in range(self.LAYERS):
+            x = self.block(i, x)
+        return self.norm("norm", x.mean(1))
+
+
+def presto(work, folder, device):
+    """Presto's encoder on 64 series of 12 months."""
+    model = Presto({k: v.to(device) for k, v in tensors(f"{folder}/weights.safetensors").items()})
+    given = {k: v.to(device) for k, v in tensors(f"{folder}/batch.safetensors").items()}
+    classes, month = given["classes"].long(), given["month"].long()
+
+    def infer():
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled="bf16" in work):
+            return model(given["x"], classes, month, given["latlons"], given["mask"])
+
+    return infer
+
+
 def operator(work, folder, device):
     """One operator, forward or forward and backward from a gradient of ones."""
     name, backward = work.removesuffix("-backward"), work.endswith("-backward")
@@ -149,7 +234,7 @@ def main():
     torch.set_num_threads(int(threads))
     device = torch.device(device[0] if device else "cpu")
     base_mb = peak_mb()
-    make = encoder if work.split("-")[0] in ("train", "infer") else operator
+    make = {"train": encoder, "infer": encoder, "presto": presto}.get(work.split("-")[0], operator)
     run = make(work, folder, device)
     last = None
     for line in sys.stdin:

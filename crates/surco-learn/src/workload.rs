@@ -4,6 +4,9 @@
 //! # Source
 //! `benches/encoder/torch_side.py` does each in PyTorch.
 
+mod cube;
+mod presto;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -12,9 +15,14 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use surco_kernels::{AdamW, Norm, NormKind, Policy, Precision, Segments, attend, gelu, norm};
+use surco_net::Size;
 use surco_net::reference::{
-    ReferenceBatch, ReferenceEncoder, ReferenceError, Tensors, drawn, drawn_batch, drawn_weights,
+    ReferenceBatch, ReferenceEncoder, ReferenceError, Tensors, drawn, drawn_batch, drawn_presto,
+    drawn_weights,
 };
+
+pub use cube::CubeSize;
+pub use presto::Shown;
 
 /// Series of a batch of the reference encoder.
 const SERIES: usize = 256;
@@ -33,9 +41,21 @@ pub enum Work {
     Train(usize),
     /// A forward pass of the reference encoder of this width.
     Infer(usize, Precision),
+    /// Presto's encoder on 64 series of 12 months.
+    Presto(Shown, Precision),
+    /// Embedding a cube with the smallest encoder, patches of 4 × 4 pixels.
+    Cube(CubeSize),
     /// One operator, without or with its backward pass.
     Operator(Operator, Pass),
 }
+
+/// Cubes that are embedded: 5 × 5 km of 40 dates, more ground, more dates.
+pub const CUBES: [CubeSize; 6] = {
+    const fn cube(side_px: usize, dates: usize) -> CubeSize {
+        CubeSize { side_px, dates }
+    }
+    [cube(500, 40), cube(250, 40), cube(128, 40), cube(128, 20), cube(128, 80), cube(128, 160)]
+};
 
 /// An operator that encoders spend their time in, at the shapes of the reference encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +84,9 @@ impl Work {
         let mut all = vec![Self::Train(128), Self::Train(384)];
         for precision in [Precision::F32, Precision::Bf16] {
             all.extend([Self::Infer(128, precision), Self::Infer(384, precision)]);
+            all.extend([Shown::All, Shown::Optical].map(|shown| Self::Presto(shown, precision)));
         }
+        all.extend(CUBES.map(Self::Cube));
         for operator in [Operator::Gelu, Operator::LayerNorm, Operator::Attention] {
             all.extend([Pass::Forward, Pass::Backward].map(|pass| Self::Operator(operator, pass)));
         }
@@ -79,6 +101,11 @@ impl Work {
                 ("weights.safetensors", drawn_weights(width, seed)),
                 ("batch.safetensors", drawn_batch(SERIES, seed)),
             ],
+            Self::Presto(shown, _) => vec![
+                ("weights.safetensors", drawn_presto(seed)),
+                ("batch.safetensors", shown.batch(seed)),
+            ],
+            Self::Cube(_) => Vec::new(),
             Self::Operator(operator, _) => {
                 let n = SERIES * TOKENS;
                 let shapes: &[(&'static str, &[usize])] = match operator {
@@ -103,21 +130,24 @@ impl Work {
         read: impl Fn(&str) -> Result<Vec<u8>, E>,
         device: &Device,
     ) -> Result<Workload, E> {
-        let batch = read("batch.safetensors")?;
+        let (weights, batch) = (|| read("weights.safetensors"), || read("batch.safetensors"));
         let run: Box<dyn FnMut() -> Tensor<2>> = match self {
             Self::Train(_) => {
-                let weights = read("weights.safetensors")?;
-                let mut training = ReferenceTraining::new(&weights, &batch, device)?;
+                let mut training = ReferenceTraining::new(&weights()?, &batch()?, device)?;
                 Box::new(move || training.step().unsqueeze())
             }
             Self::Infer(_, precision) => {
-                let weights = read("weights.safetensors")?;
-                let encoder = ReferenceEncoder::read(&weights, device)?.valid();
-                let batch = ReferenceBatch::read(&batch, device)?;
+                let encoder = ReferenceEncoder::read(&weights()?, device)?.valid();
+                let batch = ReferenceBatch::read(&batch()?, device)?;
                 let policy = Policy { precision, recompute: false };
                 Box::new(move || encoder.forward(&batch, policy))
             }
-            Self::Operator(operator, pass) => operator.prepare(pass, &batch, device)?,
+            Self::Presto(_, precision) => {
+                let policy = Policy { precision, recompute: false };
+                presto::prepare(&weights()?, &batch()?, policy, device)?
+            }
+            Self::Cube(cube) => cube.prepare(Size::Nano, 0, device),
+            Self::Operator(operator, pass) => operator.prepare(pass, &batch()?, device)?,
         };
         Ok(Workload { run, device: device.clone(), last: None })
     }
@@ -129,6 +159,9 @@ impl fmt::Display for Work {
             Self::Train(width) => write!(f, "train-{width}"),
             Self::Infer(width, Precision::F32) => write!(f, "infer-{width}"),
             Self::Infer(width, Precision::Bf16) => write!(f, "infer-{width}-bf16"),
+            Self::Presto(shown, Precision::F32) => write!(f, "presto-{}", shown.tokens()),
+            Self::Presto(shown, Precision::Bf16) => write!(f, "presto-{}-bf16", shown.tokens()),
+            Self::Cube(cube) => write!(f, "cube-{}-{}", cube.side_px, cube.dates),
             Self::Operator(operator, pass) => {
                 f.write_str(match operator {
                     Operator::Gelu => "gelu",
@@ -297,6 +330,24 @@ mod tests {
     /// The mean of |x| of a standard normal number is sqrt(2 / pi) = 0.798; gelu halves it: its mean
     /// absolute value is 0.399 less twice the little that is negative, and the mean of its derivative is
     /// 1/2, of which few are negative.
+    fn an_encoder_of_others_tells_series_apart() {
+        for (shown, precision) in [(Shown::All, Precision::F32), (Shown::Optical, Precision::Bf16)]
+        {
+            let mut work = prepared(Work::Presto(shown, precision));
+            work.run().unwrap();
+            assert!((0.1..10.0).contains(&work.value()), "{}", work.value());
+        }
+    }
+
+    #[test]
+    fn a_cube_has_an_embedding_a_patch() {
+        let cube = CubeSize { side_px: 10, dates: 3 };
+        let mut run = cube.prepare(Size::Nano, 0, &Device::flex());
+        let embedding = run();
+        assert_eq!(embedding.dims(), [9, 4 * 128]);
+        assert!(embedding.abs().mean().into_scalar::<f32>() > 0.1);
+    }
+
     #[test]
     fn operators_give_what_their_inputs_make_one_expect() {
         let mut forward = prepared(Work::Operator(Operator::Gelu, Pass::Forward));

@@ -10,7 +10,9 @@
 //! `benches/encoder/torch_side.py`, class `Model`: the same network in PyTorch; weights keep its names
 //! and its layout, `[d_out, d_in]`.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -21,6 +23,9 @@ use surco_kernels::{
     Activation, AttentionLayer, LossKind, MlpLayer, Norm, NormKind, Policy, Projection, Segments,
     attention, linear, masked_loss, mlp, norm,
 };
+
+use crate::Presto;
+use crate::source::TensorSource;
 
 /// Heads of each block.
 const HEADS: usize = 8;
@@ -33,6 +38,14 @@ const EPSILON: f64 = 1e-5;
 pub struct ReferenceError {
     what: &'static str,
     reason: String,
+}
+
+impl ReferenceError {
+    /// What is wrong with the file that `what` names.
+    #[must_use]
+    pub fn of(what: &'static str, reason: &dyn fmt::Display) -> Self {
+        Self { what, reason: reason.to_string() }
+    }
 }
 
 /// A linear map as the reference file holds it, but laid out `[d_in, d_out]`.
@@ -286,14 +299,52 @@ fn normal(rng: &mut impl Rng) -> f32 {
     radius * (std::f32::consts::TAU * rng.random::<f32>()).cos()
 }
 
-fn written(tensors: &BTreeMap<String, (Vec<usize>, Vec<f32>)>) -> Vec<u8> {
+/// Weights of Presto's encoder as a safetensors file under PyTorch's names: small normal numbers.
+#[must_use]
+pub fn drawn_presto(seed: u64) -> Vec<u8> {
+    let drawing = Drawing(RefCell::new(ChaCha8Rng::seed_from_u64(seed)));
+    let (_, taken) =
+        Presto::read(&drawing, &Device::flex()).expect("numbers are drawn in every shape");
+    written(&taken)
+}
+
+/// Presto's encoder from a safetensors file of its tensors under PyTorch's names.
+///
+/// # Errors
+/// [`ReferenceError`] if the file does not hold them.
+pub fn read_presto(bytes: &[u8], device: &Device) -> Result<Presto, ReferenceError> {
+    let of = |reason| ReferenceError { what: "weights", reason };
+    let file = SafeTensors::deserialize(bytes).map_err(|e| of(e.to_string()))?;
+    Ok(Presto::read(&file, device).map_err(of)?.0)
+}
+
+/// A source that draws what it is asked for.
+struct Drawing(RefCell<ChaCha8Rng>);
+
+impl TensorSource for Drawing {
+    fn names(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
+    fn tensor(&self, _: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
+        let mut rng = self.0.borrow_mut();
+        Ok((0..shape.iter().product()).map(|_| 0.1 * normal(&mut *rng)).collect())
+    }
+}
+
+/// A safetensors file of f32: shape and values of each tensor, by name.
+///
+/// # Panics
+/// If a tensor has not as many values as its shape holds.
+#[must_use]
+pub fn written(tensors: &BTreeMap<String, (Vec<usize>, Vec<f32>)>) -> Vec<u8> {
     let bytes: BTreeMap<&String, Vec<u8>> = tensors
         .iter()
         .map(|(name, (_, values))| (name, values.iter().flat_map(|v| v.to_le_bytes()).collect()))
         .collect();
     let views = tensors.iter().map(|(name, (shape, _))| {
         let view = TensorView::new(Dtype::F32, shape.clone(), &bytes[name]);
-        (name, view.expect("as many values were drawn as the shape holds"))
+        (name, view.expect("a tensor has as many values as its shape holds"))
     });
     safetensors::serialize(views, None).expect("short names and sound shapes can be written")
 }

@@ -129,10 +129,15 @@ impl<'a> Heads<'a> {
                 let scores = &mut scratch.scores[..rows * stride];
                 let (a, b) = (part(0).at_row(first), &scratch.keys_across);
                 simd.vectorize(Product { out: scores, stride, a, rows, b, onto: Onto::Bias });
-                softmax(simd, scores, stride, tokens, 1.0 / (e as f32).sqrt());
+                let mut shares = [0.0; QUERY_ROWS];
+                let scale = 1.0 / (e as f32).sqrt();
+                exponentials(simd, scores, (stride, tokens), scale, &mut shares);
                 let (a, b) = (View::rows(scores, stride), &scratch.values_along);
                 let out = &mut mixed[first * d + h * e..];
                 simd.vectorize(Product { out, stride: d, a, rows, b, onto: Onto::Bias });
+                for (row, share) in out.chunks_mut(d).zip(&shares[..rows]) {
+                    scaled(simd, &mut row[..e], *share);
+                }
             }
         }
         scratch.turned = turned;
@@ -224,7 +229,11 @@ impl OneHead<'_> {
             let onto = Onto::Bias;
             let b = &scratch.keys_across;
             simd.vectorize(Product { out: scores, stride, a: queries, rows, b, onto });
-            softmax(simd, scores, stride, tokens, scale);
+            let mut shares = [0.0; QUERY_ROWS];
+            exponentials(simd, scores, (stride, tokens), scale, &mut shares);
+            for (row, share) in scores.chunks_exact_mut(stride).zip(shares) {
+                scaled(simd, &mut row[..tokens], share);
+            }
             let b = &scratch.values_across;
             simd.vectorize(Product { out: slopes, stride, a: d_out, rows, b, onto });
 
@@ -236,7 +245,7 @@ impl OneHead<'_> {
             let b = &scratch.block;
             simd.vectorize(Product { out, stride: 3 * d, a, rows: tokens, b, onto });
 
-            softmax_backward(simd, scores, slopes, stride, scale);
+            softmax_backward(simd, scores, slopes, (stride, tokens), scale);
             let out = &mut grads[first * 3 * d + self.at..];
             let (a, b) = (View::rows(slopes, stride), &scratch.keys_along);
             simd.vectorize(Product { out, stride: 3 * d, a, rows, b, onto });
@@ -258,35 +267,60 @@ fn turn(head: &mut [f32], cos: &[f32], sin: &[f32], direction: f32) {
     }
 }
 
-/// Softmax of `scale · scores` over the first `tokens` of every row; the rest becomes 0.
+/// Exponentials of `scale · (scores − the largest of the row)` over the first `tokens` of every row, and what
+/// makes shares of them: 1 / their sum.
 #[inline(always)]
-fn softmax<S: Simd>(simd: S, scores: &mut [f32], stride: usize, tokens: usize, scale: f32) {
-    for row in scores.chunks_exact_mut(stride) {
-        row[tokens..].fill(f32::NEG_INFINITY);
-        let (body, _) = S::as_mut_simd_f32s(row);
-        let mut most = simd.splat_f32s(f32::NEG_INFINITY);
-        for &x in &*body {
-            most = simd.max_f32s(most, x);
+fn exponentials<S: Simd>(
+    simd: S,
+    scores: &mut [f32],
+    (stride, tokens): (usize, usize),
+    scale: f32,
+    shares: &mut [f32],
+) {
+    let (factor, wide) = (simd.splat_f32s(scale), tokens.next_multiple_of(S::F32_LANES));
+    // The largest of all rows first: what waits for one row's does not hold up the next.
+    for (row, most) in scores.chunks_exact_mut(stride).zip(&mut *shares) {
+        row[tokens..wide].fill(f32::NEG_INFINITY);
+        let mut lanes = simd.splat_f32s(f32::NEG_INFINITY);
+        for &x in S::as_simd_f32s(&row[..wide]).0 {
+            lanes = simd.max_f32s(lanes, x);
         }
-        let most = simd.splat_f32s(simd.reduce_max_f32s(most));
-        let factor = simd.splat_f32s(scale);
-        let mut total = simd.splat_f32s(0.0);
-        for x in &mut *body {
+        *most = simd.reduce_max_f32s(lanes);
+    }
+    for (row, share) in scores.chunks_exact_mut(stride).zip(shares) {
+        let (most, mut total) = (simd.splat_f32s(*share), simd.splat_f32s(0.0));
+        for x in S::as_mut_simd_f32s(&mut row[..wide]).0 {
             *x = exp(simd, simd.mul_f32s(simd.sub_f32s(*x, most), factor));
             total = simd.add_f32s(total, *x);
         }
-        let share = simd.splat_f32s(1.0 / simd.reduce_sum_f32s(total));
-        for x in body {
-            *x = simd.mul_f32s(*x, share);
-        }
-        row[tokens..].fill(0.0);
+        *share = 1.0 / simd.reduce_sum_f32s(total);
+    }
+}
+
+/// `row · by`.
+#[inline(always)]
+fn scaled<S: Simd>(simd: S, row: &mut [f32], by: f32) {
+    let (body, tail) = S::as_mut_simd_f32s(row);
+    let factor = simd.splat_f32s(by);
+    for x in body {
+        *x = simd.mul_f32s(*x, factor);
+    }
+    for x in tail {
+        *x *= by;
     }
 }
 
 /// `slopes = scale · p (slopes − Σ p slopes)`, row by row.
 #[inline(always)]
-fn softmax_backward<S: Simd>(simd: S, p: &[f32], slopes: &mut [f32], stride: usize, scale: f32) {
+fn softmax_backward<S: Simd>(
+    simd: S,
+    p: &[f32],
+    slopes: &mut [f32],
+    (stride, tokens): (usize, usize),
+    scale: f32,
+) {
     for (p, slope) in p.chunks_exact(stride).zip(slopes.chunks_exact_mut(stride)) {
+        let (p, slope) = (&p[..tokens], &mut slope[..tokens]);
         let mean = simd.splat_f32s(dot(simd, p, slope));
         let factor = simd.splat_f32s(scale);
         update(

@@ -3,7 +3,7 @@
 
 #![expect(unsafe_code, reason = "vector instructions, and an inner loop without bounds checks")]
 
-use super::matmul::{Onto, View};
+use super::matmul::Onto;
 
 /// Columns of a panel: two vectors of sums.
 const PANEL: usize = 32;
@@ -31,25 +31,26 @@ pub(crate) struct Packed16 {
 /// The nearest bfloat16, ties to even; what is not a number stays so.
 fn rounded(value: f32) -> u32 {
     let bits = value.to_bits();
-    if value.is_nan() {
-        return (bits >> 16) | 0x40;
-    }
-    (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    let nearest = bits.wrapping_add(0x7FFF + ((bits >> 16) & 1)) >> 16;
+    if value.is_nan() { (bits >> 16) | 0x40 } else { nearest }
 }
 
 impl Packed16 {
-    pub(crate) fn new(b: View<'_>, inner: usize, outer: usize, bias: Option<&[f32]>) -> Self {
+    /// Packs `[inner, outer]`, row by row, with what is added to every row of a product, if anything.
+    pub(crate) fn new(b: &[f32], inner: usize, outer: usize, bias: Option<&[f32]>) -> Self {
         let (half, panels) = (inner.div_ceil(2), outer.div_ceil(PANEL));
         let mut pairs = vec![0; half * panels * PANEL];
-        let at = |k: usize, j: usize| {
-            if k < inner && j < outer { rounded(b.data[k * b.row + j * b.col]) } else { 0 }
-        };
+        let nothing = [0.0; PANEL];
         for p in 0..panels {
+            let columns = p * PANEL..outer.min((p + 1) * PANEL);
             for k in 0..half {
-                for j in 0..PANEL {
-                    let column = p * PANEL + j;
-                    let pair = at(2 * k, column) | (at(2 * k + 1, column) << 16);
-                    pairs[(p * half + k) * PANEL + j] = pair;
+                let line = |k: usize| match k < inner {
+                    true => &b[k * outer..][columns.clone()],
+                    false => &nothing[..columns.len()],
+                };
+                let to = &mut pairs[(p * half + k) * PANEL..][..columns.len()];
+                for ((pair, &low), &high) in to.iter_mut().zip(line(2 * k)).zip(line(2 * k + 1)) {
+                    *pair = rounded(low) | (rounded(high) << 16);
                 }
             }
         }
@@ -240,7 +241,7 @@ mod tests {
                 (0..count).map(|i| ((i * 7 + seed) % 9) as f32 - 4.0).collect()
             };
             let (a, b, bias) = (whole(rows * inner, 1), whole(inner * outer, 2), whole(outer, 3));
-            let packed = Packed16::new(View::rows(&b, outer), inner, outer, Some(&bias));
+            let packed = Packed16::new(&b, inner, outer, Some(&bias));
             let stride = outer + 3;
             for onto in [Onto::Bias, Onto::Output] {
                 let mut out = whole(rows * stride, 5);

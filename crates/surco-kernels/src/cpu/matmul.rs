@@ -110,29 +110,53 @@ impl Packed {
         for (p, block) in self.values[..length].chunks_exact_mut(panel * inner).enumerate() {
             let first = p * panel;
             let width = panel.min(outer - first);
+            if width < panel {
+                block.chunks_exact_mut(panel).for_each(|line| line[width..].fill(0.0));
+            }
             if b.row == 1 && b.col != 1 {
-                for j in 0..width {
-                    let from = &b.data[(first + j) * b.col..][..inner];
-                    for (value, from) in block[j..].iter_mut().step_by(panel).zip(from) {
-                        *value = *from;
-                    }
-                }
-                if width < panel {
-                    block.chunks_exact_mut(panel).for_each(|line| line[width..].fill(0.0));
-                }
+                across(block, panel, (&b.data[first * b.col..], b.col), (inner, width));
                 continue;
             }
             for (k, line) in block.chunks_exact_mut(panel).enumerate() {
                 let start = k * b.row + first * b.col;
-                if b.col == 1 {
+                if b.col == 1 && width == panel {
+                    // A known length is copied by vectors, not by a call.
+                    let from = b.data[start..start + panel].as_chunks::<4>().0;
+                    line.as_chunks_mut::<4>().0.copy_from_slice(from);
+                } else if b.col == 1 {
                     line[..width].copy_from_slice(&b.data[start..start + width]);
                 } else {
                     for (j, value) in line[..width].iter_mut().enumerate() {
                         *value = b.data[start + j * b.col];
                     }
                 }
-                line[width..].fill(0.0);
             }
+        }
+    }
+}
+
+/// Writes rows of `inner` values, one every `stride`, as the first `width` columns of the lines of a block.
+#[inline(always)]
+fn across(
+    block: &mut [f32],
+    panel: usize,
+    (data, stride): (&[f32], usize),
+    (inner, width): (usize, usize),
+) {
+    let row = |j: usize| &data[j * stride..][..inner];
+    let mut j = 0;
+    // Four rows at a time: one store for four values.
+    while j + 4 <= width {
+        let (a, b, c, d) = (row(j), row(j + 1), row(j + 2), row(j + 3));
+        let lines = block[j..].chunks_mut(panel);
+        for (line, (((a, b), c), d)) in lines.zip(a.iter().zip(b).zip(c).zip(d)) {
+            line[..4].copy_from_slice(&[*a, *b, *c, *d]);
+        }
+        j += 4;
+    }
+    for j in j..width {
+        for (line, value) in block[j..].chunks_mut(panel).zip(row(j)) {
+            line[0] = *value;
         }
     }
 }
@@ -199,9 +223,12 @@ impl Product<'_> {
                 self.tile::<S, 3, V>(simd, row, p);
                 row += 3;
             }
-            while row < self.rows {
+            if row + 2 <= self.rows {
+                self.tile::<S, 2, V>(simd, row, p);
+                row += 2;
+            }
+            if row < self.rows {
                 self.tile::<S, 1, V>(simd, row, p);
-                row += 1;
             }
         }
     }

@@ -4,7 +4,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::rows::CHUNK_ROWS;
-use super::vector::{map, sum, update};
+use super::vector::{sum, update};
 use super::{Buffer, run};
 use crate::NormKind;
 
@@ -53,29 +53,23 @@ impl RowNorm<'_> {
         let width = self.weight.len();
         for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
             let (mean, scale) = self.moments(simd, x);
-            let (centre, scale) = (simd.splat_f32s(mean), simd.splat_f32s(scale));
-            map(
-                simd,
-                out,
-                x,
-                #[inline(always)]
-                |v| simd.mul_f32s(simd.sub_f32s(v, centre), scale),
-            );
-            update(
-                simd,
-                out,
-                self.weight,
-                #[inline(always)]
-                |o, w| simd.mul_f32s(o, w),
-            );
-            if let Some(bias) = self.bias {
-                update(
+            let at = Centre::<S> { mean: simd.splat_f32s(mean), spread: simd.splat_f32s(scale) };
+            match self.bias {
+                Some(bias) => three(
                     simd,
                     out,
-                    bias,
+                    [x, self.weight, bias],
                     #[inline(always)]
-                    |o, b| simd.add_f32s(o, b),
-                );
+                    |_, [v, w, b]| simd.add_f32s(simd.mul_f32s(at.unit(simd, v), w), b),
+                ),
+                None => two(
+                    simd,
+                    out,
+                    x,
+                    self.weight,
+                    #[inline(always)]
+                    |_, v, w| simd.mul_f32s(at.unit(simd, v), w),
+                ),
             }
         }
     }

@@ -124,7 +124,7 @@ impl Weight {
     ) -> Self {
         match precision {
             Precision::Bf16 if bf16::supported() => {
-                Self::Bf16(Packed16::new(View::rows(w, outer), inner, outer, bias))
+                Self::Bf16(Packed16::new(w, inner, outer, bias))
             }
             Precision::Bf16 | Precision::F32 => Self::F32(packed(w, inner, outer, bias)),
         }

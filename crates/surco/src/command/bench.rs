@@ -1,6 +1,7 @@
 //! `surco bench`: the figures of this machine, beside PyTorch.
 
 mod contest;
+mod scaling;
 mod side;
 mod worker;
 
@@ -10,12 +11,13 @@ use anyhow::Context;
 use clap::Subcommand;
 use serde::Serialize;
 use surco_core::Progress;
-use surco_learn::workload::{Operator, Pass, Work};
+use surco_learn::workload::{CUBES, Operator, Pass, Shown, Work};
 use surco_net::{Device, DeviceName, Precision};
 
 use crate::exit::Usage;
 use crate::screen::Screen;
 use contest::{Contest, Row};
+use scaling::Scaling;
 use side::{Python, Side};
 
 /// The same work in PyTorch.
@@ -36,7 +38,7 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Suite {
-    /// Forward passes: the reference encoder at widths 128 and 384
+    /// Forward passes: the reference encoder at widths 128 and 384, Presto's, a cube embedded
     #[command(after_help = "Example:\n  surco bench encoder --threads 2 --python torch/bin/python")]
     Encoder(SuiteArgs),
     /// Training steps: the same encoders, 256 series of 24 dates, AdamW
@@ -74,6 +76,8 @@ struct Measured {
     /// Version of PyTorch, or why there is none.
     torch: Result<String, String>,
     rows: Vec<Row>,
+    /// What the cubes say together, where they were measured.
+    scaling: Option<Scaling>,
 }
 
 pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Result<u64> {
@@ -93,7 +97,7 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
     if let Err(reason) = &python {
         screen.say(&format!("without PyTorch's side: {reason}"));
     }
-    let mut rows = Vec::new();
+    let (mut rows, mut cubes) = (Vec::new(), Vec::new());
     for (i, plan) in suite.iter().enumerate() {
         let threads = plan.threads.unwrap_or(threads);
         screen.report("bench", i as u64, suite.len() as u64, &plan.work.to_string());
@@ -102,6 +106,7 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
         let theirs = match plan.against {
             Against::OneThread if threads == 1 => continue,
             Against::OneThread => Some(Side::ours(plan.work, &inputs, name, 1)?),
+            Against::Nothing => None,
             Against::Torch => python
                 .as_ref()
                 .ok()
@@ -109,12 +114,18 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
                 .transpose()?,
         };
         let contest = Contest { ours, theirs, rounds: args.rounds };
-        rows.push(contest.run(plan.title(threads), plan.reach, screen)?);
+        let row = contest.run(plan.title(threads), plan.reach, screen)?;
+        if let Work::Cube(size) = plan.work {
+            cubes.push((size, row.ms()));
+        }
+        rows.push(row);
     }
     screen.report("bench", suite.len() as u64, suite.len() as u64, "");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let torch = python.map(|p| p.version);
-    let measured = Measured { device: name.to_string(), threads, cores, torch, rows };
+    let scaling = Scaling::of(&cubes, threads);
+    let device = name.to_string();
+    let measured = Measured { device, threads, cores, torch, rows, scaling };
     screen.result(&measured, &text(&measured))?;
     Ok(0)
 }
@@ -133,6 +144,7 @@ struct Plan {
 enum Against {
     Torch,
     OneThread,
+    Nothing,
 }
 
 impl Plan {
@@ -142,7 +154,8 @@ impl Plan {
 
     fn title(&self, threads: usize) -> String {
         match self.against {
-            Against::Torch => self.work.to_string(),
+            Against::Torch if self.threads == Some(1) => format!("{}, 1 thread", self.work),
+            Against::Torch | Against::Nothing => self.work.to_string(),
             Against::OneThread => format!("{}, {threads} threads against 1", self.work),
         }
     }
@@ -153,6 +166,13 @@ fn encoder() -> Vec<Plan> {
         |precision, reach| [128, 384].map(|width| Plan::new(Work::Infer(width, precision), reach));
     let mut plans: Vec<Plan> = infer(Precision::F32, "time ≤ 0.6").into();
     plans.extend(infer(Precision::Bf16, "against autocast"));
+    for (precision, reach) in [(Precision::F32, "time ≤ 0.33"), (Precision::Bf16, "time ≤ 0.17")]
+    {
+        let work = [Shown::All, Shown::Optical].map(|shown| Work::Presto(shown, precision));
+        plans.extend(work.map(|work| Plan { threads: Some(1), ..Plan::new(work, reach) }));
+    }
+    let alone = |work| Plan { against: Against::Nothing, ..Plan::new(work, "") };
+    plans.extend(CUBES.map(|cube| alone(Work::Cube(cube))));
     plans
 }
 
@@ -223,6 +243,9 @@ fn text(measured: &Measured) -> String {
         measured.cores,
         contest::table(&measured.rows)
     );
+    if let Some(scaling) = &measured.scaling {
+        text += &format!("\n{scaling}\n");
+    }
     for row in &measured.rows {
         text += &format!("\n{}\n", row.work);
         for command in row.commands() {

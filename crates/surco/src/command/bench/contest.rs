@@ -61,6 +61,11 @@ pub(super) struct Row {
 }
 
 impl Row {
+    /// Our median, in ms.
+    pub(super) fn ms(&self) -> f64 {
+        self.ours.ms
+    }
+
     /// The commands of both sides.
     pub(super) fn commands(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&self.ours).chain(&self.theirs).map(|needed| needed.command.as_str())

@@ -2,7 +2,7 @@
 //! tested against.
 
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Bool, Int, Tensor, TensorData, activation, module};
+use burn::tensor::{Bool, DType, FloatDType, Int, Tensor, TensorData, activation, module};
 
 use crate::{
     Activation, AttentionLayer, LossKind, MlpLayer, Norm, NormKind, Projection, Rotary, Segments,
@@ -13,14 +13,24 @@ pub fn norm<const D: usize>(x: Tensor<D>, norm: Norm) -> Tensor<D> {
     match norm.kind {
         NormKind::Layer => module::layer_norm(x, norm.weight, norm.bias, norm.epsilon),
         NormKind::Rms => {
-            let mean_square = (x.clone() * x.clone()).mean_dim(D - 1);
-            let scaled = x * (mean_square + norm.epsilon).sqrt().recip() * norm.weight.unsqueeze();
+            let shrink = (square_mean(x.clone()) + norm.epsilon).sqrt().recip();
+            let scaled =
+                x.clone() * shrink.cast(FloatDType::from(x.dtype())) * norm.weight.unsqueeze();
             match norm.bias {
                 Some(bias) => scaled + bias.unsqueeze(),
                 None => scaled,
             }
         }
     }
+}
+
+/// The mean square of every row, in 32 bits where the row has 16: its sum needs more digits than it has.
+fn square_mean<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let x = match x.dtype() {
+        DType::BF16 | DType::F16 => x.cast(FloatDType::F32),
+        _ => x,
+    };
+    x.square().mean_dim(D - 1)
 }
 
 /// [`crate::linear`].

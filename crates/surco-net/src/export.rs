@@ -6,7 +6,7 @@ use burn::tensor::Device;
 
 use crate::folder::{CARD, CONFIG, Recorded, read_file, weights_name, write_file};
 use crate::peer::{Peer, check_peer};
-use crate::weights::{KIND, WeightsError, read_named};
+use crate::weights::{KIND, WeightsError, load_model, read_named, save_int8};
 
 /// What an export wrote.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,4 +45,15 @@ pub fn export_model(folder: &Path, out: &Path) -> Result<Exported, WeightsError>
         files.push(path);
     }
     Ok(Exported { kind: recorded.kind, weights_sha256: recorded.sha256, files })
+}
+
+/// Writes a model of ours with its matrices as 8-bit numbers, a quarter of the bytes.
+///
+/// # Errors
+/// [`WeightsError`] naming the file and what is wrong with it; models of others stay as they are.
+pub fn export_int8(folder: &Path, out: &Path) -> Result<Exported, WeightsError> {
+    let (model, _) = load_model(folder, &Device::flex())?;
+    let weights_sha256 = save_int8(&model, out)?;
+    let files = [weights_name(out), CARD, CONFIG].map(|name| out.join(name)).into();
+    Ok(Exported { kind: KIND.into(), weights_sha256, files })
 }

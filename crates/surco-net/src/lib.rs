@@ -33,7 +33,7 @@ pub use device::{DeviceError, DeviceName, Engine};
 pub use embed::{EMBED_CHUNK, embed, nested};
 pub use embed_cube::{CubeGrid, embed_cube};
 pub use encoder::{Encoder, NESTED_WIDTHS};
-pub use export::{Exported, export_model};
+pub use export::{Exported, export_int8, export_model};
 pub use galileo::{GALILEO_BANDS, GALILEO_MONTHS, Galileo, GalileoBatch, GalileoInput};
 pub use input::EncoderInput;
 pub use int8::Int8Rows;

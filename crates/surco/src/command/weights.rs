@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use surco_net::{Peer, export_model, import_peer};
+use surco_net::{Peer, export_int8, export_model, import_peer};
 
 use crate::screen::Screen;
 
@@ -40,7 +40,9 @@ struct ImportArgs {
 
 /// Checks a model folder and copies what others need of it: weights, card and config
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  surco weights export --model run/model --out hub")]
+#[command(
+    after_help = "Example:\n  surco weights export --model run/model --out hub\n  surco weights export --int8 --model run/model --out small"
+)]
 struct ExportArgs {
     /// Model folder
     #[arg(long, value_name = "DIR")]
@@ -48,6 +50,9 @@ struct ExportArgs {
     /// Folder to write to
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Matrices as 8-bit numbers: a quarter of the bytes
+    #[arg(long)]
+    int8: bool,
 }
 
 pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
@@ -78,7 +83,8 @@ fn import(args: &ImportArgs, screen: &Screen) -> anyhow::Result<u64> {
 }
 
 fn export(args: &ExportArgs, screen: &Screen) -> anyhow::Result<u64> {
-    let exported = export_model(&args.model, &args.out)?;
+    let export = if args.int8 { export_int8 } else { export_model };
+    let exported = export(&args.model, &args.out)?;
     let json = serde_json::json!({
         "model": args.out,
         "kind": exported.kind,

@@ -54,6 +54,20 @@ fn the_released_model_goes_out() {
 }
 
 #[test]
+fn eight_bits_are_a_quarter_of_the_bytes_and_load_as_any_model() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (small, again) = (scratch.path().join("small"), scratch.path().join("again"));
+    let run = Run::of(export(&valley().model, &small).arg("--int8"));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let bytes = |path: PathBuf| fs::metadata(path).unwrap().len() as f64;
+    let share = bytes(small.join("model.int8.safetensors"))
+        / bytes(valley().model.join("model.safetensors"));
+    assert!((0.24..0.30).contains(&share), "{share}");
+    assert_eq!(Run::of(&mut export(&small, &again)).code, Some(0));
+    assert_same_files(&small, &again);
+}
+
+#[test]
 fn a_changed_model_does_not_go_out() {
     let scratch = tempfile::tempdir().unwrap();
     let (model, out) = (scratch.path().join("model"), scratch.path().join("hub"));

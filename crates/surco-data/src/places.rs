@@ -36,6 +36,7 @@ use surco_core::Block;
 use surco_raster::projection::{Projection, utm_epsg};
 
 pub use error::PlacesError;
+pub use frame::area_m2;
 pub use write::{summary_path, write_places};
 
 use allocate::allocate;

@@ -29,4 +29,4 @@ pub use precision::Precision;
 pub use pretrain::{PretrainConfig, SeriesPool, pretrain};
 pub use ridge::Ridge;
 pub use run::{Curve, CurvePoint, RunSummary, open_run};
-pub use speed::{SpeedPoint, Throughput};
+pub use speed::{SpeedPoint, Throughput, peak_flops_per_s};

@@ -29,8 +29,9 @@ pub(crate) fn training_flops(size: Size, lengths: &[usize]) -> f64 {
     lengths.iter().map(|&t| 3.0 * t as f64 * size.flops_per_token(t) as f64).sum()
 }
 
-/// Multiplications and additions a second in a large matrix product on these devices together.
-pub(crate) fn measured_peak(devices: &[Device], precision: Precision) -> f64 {
+/// Multiplications and additions a second in a large matrix product on these devices together, measured now.
+#[must_use]
+pub fn peak_flops_per_s(devices: &[Device], precision: Precision) -> f64 {
     let mut apart: Vec<&Device> = Vec::new();
     for device in devices {
         if !apart.contains(&device) {
@@ -222,7 +223,7 @@ mod tests {
     /// A core of the last twenty years does between 0.5 and 500 billion operations a second.
     #[test]
     fn the_measured_peak_is_a_processors() {
-        let peak = measured_peak(&[Device::flex(), Device::flex()], Precision::F32);
+        let peak = peak_flops_per_s(&[Device::flex(), Device::flex()], Precision::F32);
         assert!((5e8..5e14).contains(&peak), "{peak}");
     }
 }

@@ -23,7 +23,7 @@ use crate::checkpoint::Checkpoints;
 use crate::precision::Precision;
 use crate::prefetch::{Ahead, ahead};
 use crate::run::{Curve, CurvePoint, Records};
-use crate::speed::{Lap, Meter, Throughput, measured_peak, training_flops};
+use crate::speed::{Lap, Meter, Throughput, peak_flops_per_s, training_flops};
 use crate::step::{CLIP_NORM, Lanes, clipped, gradients, learning_rate, optimizer};
 
 /// What is learned: the micro-batches of a step and their loss.
@@ -121,7 +121,7 @@ impl<O: Objective> Trainer<'_, O> {
         let mut session = Session {
             trainer: self,
             lanes,
-            meter: Meter::of_peak(measured_peak(self.devices, recipe.precision)),
+            meter: Meter::of_peak(peak_flops_per_s(self.devices, recipe.precision)),
         };
         let state = ahead(
             from..recipe.steps,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::climate::Climate;
 use serde::{Deserialize, Serialize};
 use surco_core::{Fault, Georef, Season, SeasonError};
 use surco_raster::cog::CogError;
@@ -16,6 +17,8 @@ use surco_raster::projection::CrsError;
 pub struct ValleyConfig {
     /// Seed of everything.
     pub seed: u64,
+    /// The climate: rain, clouds, calendar and crops.
+    pub climate: Climate,
     /// The agricultural year that begins on 1 May of this year.
     pub year: i16,
     /// Side of the valley in 10 m pixels; a multiple of 4.
@@ -46,14 +49,24 @@ pub struct ValleyConfig {
 
 impl Default for ValleyConfig {
     fn default() -> Self {
+        Self::of(Climate::default())
+    }
+}
+
+impl ValleyConfig {
+    /// The default of a climate: a valley in the upper left corner of a tile that has it.
+    #[must_use]
+    pub fn of(climate: Climate) -> Self {
+        let (tile, epsg, x0_m, y0_m) = climate.traits().place;
         Self {
             seed: 7,
+            climate,
             year: 2023,
             side_px: 512,
-            tile: "19HCB".into(),
-            epsg: 32719,
-            x0_m: 300_000.0,
-            y0_m: 6_200_020.0,
+            tile: tile.into(),
+            epsg,
+            x0_m,
+            y0_m,
             scenes: 40,
             duplicates: 2,
             baseline_change_day: 190,
@@ -63,9 +76,7 @@ impl Default for ValleyConfig {
             spread: 1.0,
         }
     }
-}
 
-impl ValleyConfig {
     /// The 10 m grid of the valley.
     #[must_use]
     pub fn georef(&self) -> Georef {

@@ -142,7 +142,7 @@ fn settle(config: &ValleyConfig, found: &[Found]) -> Vec<Patch> {
             fields.push(Waiting { patch, area_ha, at: (metres(f.sum.0), metres(f.sum.1)), seed });
         }
     }
-    covers.extend(sow(config.seed, config.year, &fields));
+    covers.extend(sow(config, &fields));
     let patches = found.iter().enumerate().map(|(number, f)| {
         let cover = match f.site {
             Site::Field { .. } => covers.get(&number).copied().unwrap_or(Cover::Margin),

@@ -1,4 +1,4 @@
-//! A simulated valley of central Chile: real products whose truth is known.
+//! A simulated valley of Chile, from desert to Patagonia: real products whose truth is known.
 //!
 //! A demo must run offline, and only a simulation knows the true map, areas and yields. [`write_archive`]
 //! writes Sentinel-2 scenes as Cloud Optimized GeoTIFF with the STAC items that Earth Search would give
@@ -9,6 +9,7 @@
 //! | `relief`, `parcels`, `terrain` | hills, river, quarters, fields: what a point falls on |
 //! | `landuse`, `sowing`, `patch` | classes, covers, who sows what, what sets one field apart |
 //! | `landscape` | pixels: which patches share them, soil and growth within patches |
+//! | `climate` | rain, clouds, calendar and crops from desert to Patagonia |
 //! | `weather`, `phenology` | rain and the calendar of the southern hemisphere |
 //! | `spectra`, `look` | what leaves, soils, water and roofs reflect; one patch on one date |
 //! | `orbit`, `sky`, `scl`, `scene` | passes, clouds, the classification and its errors, pictures |
@@ -21,6 +22,7 @@
 //! Absent on purpose: use outside demo, tests and benches; snow; sensors other than Sentinel-2.
 
 mod archive;
+mod climate;
 mod config;
 mod landscape;
 mod landuse;
@@ -44,6 +46,7 @@ mod valley;
 mod weather;
 
 pub use archive::{Archive, write_archive};
+pub use climate::Climate;
 pub use config::{SimError, ValleyConfig};
 pub use landuse::{LandUse, legend};
 pub use orbit::Pass;

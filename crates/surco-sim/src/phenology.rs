@@ -155,7 +155,20 @@ pub(crate) fn canopy(patch: &Patch, weather: &Weather, day: f32) -> Canopy {
             BARE
         }
     };
-    out.wet = weather.wet(day).max(irrigation(patch, day));
+    let climate = weather.climate;
+    out.wet = weather.wet(day).max(climate.irrigation * irrigation(patch, day));
+    match patch.cover {
+        Cover::DryGrass | Cover::Margin | Cover::ClearCut => {
+            out.lai *= climate.grass;
+            out.brown *= climate.dry;
+        }
+        Cover::Sclerophyll | Cover::Espinal | Cover::Eucalyptus | Cover::Pine => {
+            out.lai *= climate.woods;
+        }
+        _ => {}
+    }
+    out.grass *= climate.grass;
+    out.grass_brown *= climate.dry;
     out.chlorophyll *= t.chlorophyll;
     out
 }
@@ -307,6 +320,7 @@ fn fallow(patch: &Patch, day: f32) -> Canopy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ValleyConfig;
     use crate::look::{Look, Spot};
     use crate::spectra::ndvi;
 
@@ -315,7 +329,7 @@ mod tests {
 
     /// Mean NDVI of 60 patches in each month from May (0) to April (11).
     fn year(cover: Cover) -> Vec<f32> {
-        let weather = Weather::new(7, 2023);
+        let weather = Weather::new(&ValleyConfig::default());
         let month = |m: usize| {
             let day = 15.0 + m as f32 * 30.4;
             let of = |seed: u64| {

@@ -9,7 +9,7 @@ use crate::weather::Weather;
 /// Side of a cell of the sky in m: the 20 m grid of the scene classification.
 const CELL_M: f32 = 20.0;
 
-/// The kinds of sky of central Chile.
+/// The kinds of sky.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Clear,
@@ -60,7 +60,8 @@ impl Kind {
         let u = unit(derive(pass.seed, "kind", 0));
         let from_july = (f32::from(pass.day) - 70.0).abs();
         let winter = libm::expf(-(from_july / 80.0) * (from_july / 80.0));
-        let bad = if weather.rainy(pass.day as usize) { 0.95 } else { 0.34 + 0.36 * winter };
+        let (base, in_winter) = weather.climate.clouds;
+        let bad = if weather.rainy(pass.day as usize) { 0.95 } else { base + in_winter * winter };
         let bad = (bad * cloudiness).min(0.97);
         if u >= bad {
             return Self::Clear;
@@ -70,7 +71,7 @@ impl Kind {
         match part {
             p if p < rain => Self::Overcast,
             p if p < rain + 0.20 => Self::Broken,
-            p if p < rain + 0.35 => Self::Coastal,
+            p if p < rain + 0.20 + weather.climate.coastal => Self::Coastal,
             p if p < rain + 0.65 * (1.0 - rain) + 0.12 => Self::Scattered,
             _ => Self::Cirrus,
         }
@@ -214,7 +215,7 @@ mod tests {
         let (mut winter, mut summer, mut clear, mut all) = ((0.0, 0), (0.0, 0), 0, 0);
         for seed in 0..4 {
             let config = ValleyConfig { seed, scenes: 60, duplicates: 0, ..Default::default() };
-            let weather = Weather::new(seed, config.year);
+            let weather = Weather::new(&config);
             for pass in passes(&config).unwrap() {
                 let sky = Sky::new(&pass, &weather, 64, 1.0);
                 let cover = sky.opacity.mean().unwrap();

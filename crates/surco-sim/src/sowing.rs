@@ -1,5 +1,6 @@
 //! Who sows what: covers for the fields, in set shares, near their likes.
 
+use crate::config::ValleyConfig;
 use crate::landuse::{Cover, LandUse};
 use crate::noise::{derive, hash_at, perlin, unit};
 
@@ -16,26 +17,6 @@ pub(crate) struct Waiting {
     pub(crate) seed: u64,
 }
 
-/// Covers of a class, each with the share of it and of those before it.
-type Kinds = &'static [(Cover, f32)];
-
-/// Shares of the field area, and of what each class consists.
-const SHARES: [(LandUse, f32, Kinds); 9] = [
-    (LandUse::Wheat, 0.125, &[(Cover::Wheat, 0.75), (Cover::Oats, 1.0)]),
-    (LandUse::Maize, 0.165, &[(Cover::GrainMaize, 0.7), (Cover::SilageMaize, 1.0)]),
-    (LandUse::Vegetables, 0.10, &[(Cover::Potato, 0.4), (Cover::Tomato, 0.8), (Cover::Onion, 1.0)]),
-    (LandUse::DoubleCrop, 0.085, &[(Cover::ForageThenMaize, 0.65), (Cover::PeasThenBeans, 1.0)]),
-    (
-        LandUse::DeciduousFruit,
-        0.15,
-        &[(Cover::Cherry, 0.5), (Cover::Walnut, 0.8), (Cover::Plum, 1.0)],
-    ),
-    (LandUse::EvergreenFruit, 0.085, &[(Cover::Avocado, 0.55), (Cover::Citrus, 1.0)]),
-    (LandUse::Vineyard, 0.125, &[(Cover::WineGrapes, 0.85), (Cover::TableGrapes, 1.0)]),
-    (LandUse::Pasture, 0.105, &[(Cover::Alfalfa, 0.6), (Cover::Ryegrass, 1.0)]),
-    (LandUse::Bare, 0.06, &[(Cover::Fallow, 1.0)]),
-];
-
 /// Perennials stay where they are from year to year; annual crops, pasture and fallow rotate.
 fn stays(class: LandUse) -> bool {
     matches!(class, LandUse::DeciduousFruit | LandUse::EvergreenFruit | LandUse::Vineyard)
@@ -44,16 +25,17 @@ fn stays(class: LandUse) -> bool {
 /// The cover of every field, by patch.
 ///
 /// Fields are taken in an order of chance; each goes to the class that lacks most of its share and
-/// likes the place best, so that small valleys have every class and neighbours are often alike.
-pub(crate) fn sow(seed: u64, year: i16, fields: &[Waiting]) -> Vec<(usize, Cover)> {
+/// likes the place best, so that small valleys have every class of their climate and neighbours are often alike.
+pub(crate) fn sow(config: &ValleyConfig, fields: &[Waiting]) -> Vec<(usize, Cover)> {
+    let (seed, year, shares) = (config.seed, config.year, config.climate.traits().shares);
     let total: f32 = fields.iter().map(|f| f.area_ha).sum();
-    let mut given = [0.0_f32; SHARES.len()];
+    let mut given = vec![0.0_f32; shares.len()];
     let mut out = Vec::with_capacity(fields.len());
     let mut left: Vec<&Waiting> = fields.iter().collect();
     for round in [true, false] {
         let salt = if round { 0 } else { year as u64 };
         left.sort_by_key(|f| derive(f.seed, "order", salt));
-        let perennial: f32 = SHARES.iter().filter(|s| stays(s.0)).map(|s| s.1).sum();
+        let perennial: f32 = shares.iter().filter(|s| stays(s.0)).map(|s| s.1).sum();
         let mut room = if round { perennial * total } else { f32::MAX };
         let mut later = Vec::new();
         for field in left {
@@ -62,11 +44,11 @@ pub(crate) fn sow(seed: u64, year: i16, fields: &[Waiting]) -> Vec<(usize, Cover
                 continue;
             }
             room -= field.area_ha;
-            let place = (0..SHARES.len())
-                .filter(|&i| stays(SHARES[i].0) == round)
+            let place = (0..shares.len())
+                .filter(|&i| stays(shares[i].0) == round)
                 .max_by(|&a, &b| {
                     let wish = |i: usize| {
-                        let lack = (SHARES[i].1 * total - given[i]) / (SHARES[i].1 * total);
+                        let lack = (shares[i].1 * total - given[i]) / (shares[i].1 * total);
                         let like = perlin(
                             derive(seed, "like", i as u64 + salt * 16),
                             field.at.0 / 900.0,
@@ -79,7 +61,7 @@ pub(crate) fn sow(seed: u64, year: i16, fields: &[Waiting]) -> Vec<(usize, Cover
                 .unwrap_or(0);
             given[place] += field.area_ha;
             let draw = unit(hash_at(field.seed, 77, if round { 0 } else { i32::from(year) }));
-            let kinds = SHARES[place].2;
+            let kinds = shares[place].2;
             let cover = kinds.iter().find(|k| draw < k.1).map_or(kinds[0].0, |k| k.0);
             out.push((field.patch, cover));
         }
@@ -106,10 +88,11 @@ mod tests {
     #[test]
     fn every_field_is_sown_and_shares_are_kept() {
         let fields = fields();
-        let sown = sow(1, 2023, &fields);
+        let config = ValleyConfig { seed: 1, ..Default::default() };
+        let sown = sow(&config, &fields);
         assert_eq!(sown.len(), fields.len());
         let total: f32 = fields.iter().map(|f| f.area_ha).sum();
-        for (class, share, _) in SHARES {
+        for &(class, share, _) in config.climate.traits().shares {
             let area: f32 = sown
                 .iter()
                 .filter(|(_, c)| c.land_use() == class)
@@ -122,7 +105,8 @@ mod tests {
     #[test]
     fn orchards_stay_and_annual_crops_rotate() {
         let of = |year| {
-            let mut sown = sow(1, year, &fields());
+            let config = ValleyConfig { seed: 1, year, ..Default::default() };
+            let mut sown = sow(&config, &fields());
             sown.sort_by_key(|s| s.0);
             sown
         };

@@ -51,7 +51,7 @@ impl Valley {
         config.check()?;
         Ok(Self {
             land: Landscape::new(config),
-            weather: Weather::new(config.seed, config.year),
+            weather: Weather::new(config),
             passes: passes(config)?,
             config: config.clone(),
         })

@@ -1,5 +1,7 @@
 //! The weather of one agricultural year: rain, wet soil, and how early and green the year is.
 
+use crate::climate::Traits;
+use crate::config::ValleyConfig;
 use crate::noise::{derive, hash_at, normal, unit};
 
 /// Days from 1 May to 30 April, with room for leap years.
@@ -11,6 +13,8 @@ pub(crate) struct Weather {
     /// Wetness of bare soil, 0 to 1, on each day after 1 May.
     wet: Vec<f32>,
     rain: Vec<bool>,
+    /// The climate it is the weather of.
+    pub(crate) climate: &'static Traits,
     /// Days by which everything is later than in a usual year.
     pub(crate) late_days: f32,
     /// Factor on what lives from rain alone.
@@ -18,15 +22,18 @@ pub(crate) struct Weather {
 }
 
 impl Weather {
-    /// The weather of a season year.
-    pub(crate) fn new(seed: u64, year: i16) -> Self {
-        let seed = derive(seed, "weather", year as u64);
+    /// The weather of a valley's season.
+    pub(crate) fn new(config: &ValleyConfig) -> Self {
+        let climate = config.climate.traits();
+        let (base, winter) = climate.rain;
+        let seed = derive(config.seed, "weather", config.year as u64);
         let (mut wet, mut rain) = (Vec::with_capacity(DAYS), Vec::with_capacity(DAYS));
         let mut level = 0.25_f32;
         let mut yesterday = false;
         for day in 0..DAYS as i32 {
             let from_july = ((day as f32 - 62.0).abs()).min((day as f32 - 427.0).abs());
-            let chance = 0.015 + 0.17 * libm::expf(-(from_july / 55.0) * (from_july / 55.0));
+            let off = from_july / climate.rain_days;
+            let chance = base + winter * libm::expf(-off * off);
             let chance = if yesterday { chance + 0.25 } else { chance };
             let h = hash_at(seed, day, 0);
             yesterday = unit(h) < chance;
@@ -39,7 +46,8 @@ impl Weather {
         Self {
             wet,
             rain,
-            late_days: 5.0 * normal(hash_at(seed, 1, 1)),
+            climate,
+            late_days: climate.late_days + 5.0 * normal(hash_at(seed, 1, 1)),
             rainfed: (1.0 + 0.18 * normal(hash_at(seed, 2, 1))).clamp(0.55, 1.35),
         }
     }
@@ -64,7 +72,12 @@ mod tests {
     fn it_rains_in_winter() {
         let count = |from: usize, to: usize| -> usize {
             (0..30)
-                .map(|seed| Weather::new(seed, 2023).rain[from..to].iter().filter(|r| **r).count())
+                .map(|seed| {
+                    Weather::new(&ValleyConfig { seed, ..Default::default() }).rain[from..to]
+                        .iter()
+                        .filter(|r| **r)
+                        .count()
+                })
                 .sum()
         };
         let (winter, summer) = (count(31, 123), count(214, 306));

@@ -12,6 +12,7 @@ mod meta;
 mod model;
 mod pretrain;
 mod sample;
+mod scale;
 mod simulate;
 mod weights;
 
@@ -37,6 +38,7 @@ pub(crate) enum Command {
     Area(area::Args),
     Evaluate(evaluate::Args),
     Bench(bench::Args),
+    Scale(scale::Args),
     Weights(weights::Args),
 }
 
@@ -57,6 +59,7 @@ impl Command {
             Self::Area(args) => area::run(&args, screen),
             Self::Evaluate(args) => evaluate::run(&args, one(devices)?, screen),
             Self::Bench(args) => bench::run(&args, one(devices)?, screen),
+            Self::Scale(args) => scale::run(&args, one(devices)?, screen),
             Self::Weights(args) => weights::run(&args, screen),
         }
     }

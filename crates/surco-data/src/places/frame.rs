@@ -7,6 +7,8 @@
 
 use std::f64::consts::PI;
 
+use surco_raster::vector::{Collection, Polygon, Shape};
+
 /// Semi-major axis of WGS 84 in m, and its flattening.
 const A: f64 = 6_378_137.0;
 const F: f64 = 1.0 / 298.257_223_563;
@@ -116,9 +118,37 @@ fn area_per_radian(lat: f64) -> f64 {
         * (s / (1.0 - es * es) + libm::log((1.0 + es) / (1.0 - es)) / (2.0 * e))
 }
 
+/// Area in m² of polygons in degrees on the WGS 84 ellipsoid, holes taken off; edges are straight in
+/// longitude and latitude.
+#[must_use]
+pub fn area_m2(land: &Collection) -> f64 {
+    let of_polygon = |polygon: &Polygon| {
+        let mut rings = polygon.rings.iter().map(|ring| ring_area_m2(ring).abs());
+        let outer = rings.next().unwrap_or(0.0);
+        (outer - rings.sum::<f64>()).max(0.0)
+    };
+    let polygons = land.features.iter().flat_map(|feature| match &feature.shape {
+        Shape::Polygons(polygons) => polygons.as_slice(),
+        Shape::Point(_) => &[],
+    });
+    polygons.map(of_polygon).sum()
+}
+
+/// Simpson's rule along each edge for the area between it and the equator.
+fn ring_area_m2(ring: &[[f64; 2]]) -> f64 {
+    let edge = |e: &[[f64; 2]]| {
+        let [[lon_a, lat_a], [lon_b, lat_b]] = [e[0], e[1]].map(|p| p.map(f64::to_radians));
+        let middle = area_per_radian((lat_a + lat_b) / 2.0);
+        let mean = (area_per_radian(lat_a) + 4.0 * middle + area_per_radian(lat_b)) / 6.0;
+        (lon_b - lon_a) * mean
+    };
+    ring.windows(2).map(edge).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use surco_raster::vector::Feature;
 
     /// Meridian quadrant and area of the WGS 84 ellipsoid: NGA.STND.0036, table 3.
     #[test]
@@ -130,6 +160,38 @@ mod tests {
             let lat = f64::to_radians(degrees);
             assert!((latitude(meridian_m(lat)) - lat).abs() < 1e-13, "{degrees}");
         }
+    }
+
+    fn land(rings: Vec<Vec<[f64; 2]>>) -> Collection {
+        let shape = Shape::Polygons(vec![Polygon { rings }]);
+        let features = vec![Feature { shape, properties: serde_json::Map::new() }];
+        Collection { epsg: 4326, features }
+    }
+
+    #[test]
+    fn half_the_earth_is_half_its_area_whatever_way_its_ring_runs() {
+        let mut ring =
+            vec![[-180.0, 0.0], [180.0, 0.0], [180.0, 90.0], [-180.0, 90.0], [-180.0, 0.0]];
+        for _ in 0..2 {
+            let half = area_m2(&land(vec![ring.clone()]));
+            assert!((half / 2.550_328_108_620_445e14 - 1.0).abs() < 1e-12, "{half}");
+            ring.reverse();
+        }
+    }
+
+    #[test]
+    fn edges_cut_into_pieces_give_the_same_area_and_holes_are_taken_off() {
+        let corners = [[-71.0, -34.0], [-70.0, -33.0], [-71.5, -32.5], [-71.0, -34.0]];
+        let along = |e: &[[f64; 2]], k: usize| {
+            [0, 1].map(|i| e[0][i] + (e[1][i] - e[0][i]) * k as f64 / 100.0)
+        };
+        let mut fine: Vec<[f64; 2]> =
+            corners.windows(2).flat_map(|e| (0..100).map(move |k| along(e, k))).collect();
+        fine.push(corners[0]);
+        let (coarse, cut) =
+            (area_m2(&land(vec![corners.into()])), area_m2(&land(vec![fine.clone()])));
+        assert!((coarse / cut - 1.0).abs() < 1e-9, "{coarse} {cut}");
+        assert_eq!(area_m2(&land(vec![corners.into(), corners.into()])), 0.0);
     }
 
     #[test]

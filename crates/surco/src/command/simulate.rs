@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use surco_sim::{ValleyConfig, write_archive};
+use surco_sim::{Climate, ValleyConfig, write_archive};
 
 use crate::screen::Screen;
 
@@ -11,7 +11,7 @@ use crate::screen::Screen;
 /// To practise, to test a set-up without a network, and to know what the right answer is.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  surco simulate --out valley --seed 3 --side-px 256\n  surco collect --catalog valley/items.json --store store"
+    after_help = "Examples:\n  surco simulate --out valley --seed 3 --side-px 256\n  surco simulate --out south --climate temperate\n  surco collect --catalog valley/items.json --store store"
 )]
 pub(crate) struct Args {
     /// Folder to write to
@@ -20,6 +20,9 @@ pub(crate) struct Args {
     /// Seed: the same seed gives the same bytes
     #[arg(long, default_value_t = 7)]
     seed: u64,
+    /// Climate: desert, mediterranean, temperate or patagonian
+    #[arg(long, default_value_t)]
+    climate: Climate,
     /// Side of the valley in pixels of 10 m, a multiple of 4
     #[arg(long, default_value_t = 512)]
     side_px: usize,
@@ -37,7 +40,7 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
         side_px: args.side_px,
         year: args.season,
         scenes: args.scenes,
-        ..ValleyConfig::default()
+        ..ValleyConfig::of(args.climate)
     };
     let archive = write_archive(&config, &args.out, screen)?;
     let json = serde_json::json!({

@@ -12,5 +12,6 @@ mod help;
 mod kill;
 mod path;
 mod refusals;
+mod scale;
 mod valley;
 mod weights;

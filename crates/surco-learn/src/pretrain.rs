@@ -7,13 +7,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use surco_core::Progress;
 use surco_data::{BatchSpec, Normalisation, QueryGrid, Sample, SpectralBand};
-use surco_net::{Card, Encoder, Model, ModelConfig, fresh, save_model};
+use surco_net::{Card, Encoder, Model, ModelConfig, Policy, fresh, save_model};
 
 use crate::LearnError;
 use crate::crops::Crops;
 use crate::masked::{Masked, hide, masked_loss};
 use crate::run::{RunSummary, open_run};
-use crate::trainer::{Objective, Recipe, Trainer};
+use crate::speed::training_work;
+use crate::trainer::{Objective, Recipe, Trainer, Work};
 
 pub use config::PretrainConfig;
 
@@ -76,7 +77,7 @@ pub fn pretrain(
         progress,
     };
     let trained = trainer.run(fresh(config.size, config.seed, &devices[0]))?;
-    let model = objective.model(trained.encoder);
+    let model = objective.model(trained.module);
     let weights_sha256 = save_model(&model, &config.out.join("model"))?;
     let summary = RunSummary {
         curve: trained.curve,
@@ -89,7 +90,6 @@ pub fn pretrain(
 
 fn recipe_of(config: &PretrainConfig) -> Recipe {
     Recipe {
-        size: config.size,
         steps: config.steps,
         learning_rate: config.learning_rate,
         warm_up_steps: config.warm_up_steps,
@@ -179,6 +179,7 @@ fn sizes(drawn: &[usize]) -> Vec<usize> {
 }
 
 impl Objective for HiddenDates<'_> {
+    type Module = Encoder;
     type Part = Masked;
 
     const STAGE: &'static str = "pretrain";
@@ -192,8 +193,12 @@ impl Objective for HiddenDates<'_> {
         self.hidden(&drawn, &mut rng)
     }
 
-    fn lengths(&self, part: &Masked) -> Vec<usize> {
-        part.batch.lengths.clone()
+    fn work(&self, part: &Masked) -> Work {
+        training_work(self.config.size, &part.batch.lengths)
+    }
+
+    fn with_policy(&self, encoder: Encoder, policy: Policy) -> Encoder {
+        encoder.with_policy(policy)
     }
 
     fn loss(&self, encoder: &Encoder, part: &Masked, device: &Device) -> (Tensor<1>, f64) {

@@ -22,8 +22,8 @@ use surco_data::{Batch, Sample, SpectralBand};
 use surco_net::{Encoder, EncoderInput, Model, ModelConfig, Policy};
 
 use crate::LearnError;
-use crate::masked::hidden_bands;
 use crate::precision::Precision;
+use crate::pretext::hidden_bands;
 use crate::run::Curve;
 use crate::speed::training_work;
 use crate::trainer::{Objective, Recipe, Trainer, Work};
@@ -315,6 +315,7 @@ mod tests {
                 max_dates: 12,
                 patch_px: vec![1],
                 context: Vec::new(),
+                sight: Default::default(),
                 card: Card::default(),
             },
         }

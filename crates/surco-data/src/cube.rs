@@ -150,6 +150,35 @@ impl Cube {
         sample
     }
 
+    /// The mean series of a field: of its pixels, each row and column, those of which the ground was seen. A date is
+    /// trusted by their share.
+    #[must_use]
+    pub fn mean_of(&self, pixels: &[(usize, usize)]) -> Sample {
+        let mut sample = Sample::series(Vec::new(), Vec::new(), self.south);
+        if let Some(&(row, col)) = pixels.first() {
+            sample.site.lonlat = self.lonlat(&Window { row, col, rows: 1, cols: 1 });
+        }
+        for (t, &day) in self.days.iter().enumerate() {
+            let seen = |&&(y, x): &&(usize, usize)| Scl::is_clear(self.scl[[t, y, x]]);
+            let clear: Vec<(usize, usize)> = pixels.iter().filter(seen).copied().collect();
+            let (mut values, mut weights) = (Vec::new(), Vec::new());
+            for band in 0..self.bands.len() {
+                let of = |&(y, x): &(usize, usize)| self.reflectance[[t, band, y, x]];
+                let numbers: Vec<f32> =
+                    clear.iter().map(of).filter(|&dn| dn > 0).map(f32::from).collect();
+                let count = numbers.len() as f32;
+                values.push(numbers.iter().sum::<f32>() / count / surco_core::QUANTIFICATION);
+                weights.push(count / pixels.len().max(1) as f32);
+            }
+            if weights.iter().any(|&w| w > 0.0) {
+                sample.days.push(day);
+                sample.values.extend(values);
+                sample.weights.extend(weights);
+            }
+        }
+        sample
+    }
+
     /// Longitude and latitude of the middle of a window.
     fn lonlat(&self, at: &Window) -> Option<[f64; 2]> {
         let east = self.georef.px_m * (at.col as f64 + at.cols as f64 / 2.0);
@@ -290,4 +319,31 @@ fn bands_of(reader: &CellReader) -> Result<Vec<SpectralBand>, CubeError> {
 fn is_south(georef: &Georef) -> Result<bool, CubeError> {
     let (_, lat) = Projection::from_epsg(georef.epsg)?.to_lonlat(georef.x0_m, georef.y0_m)?;
     Ok(lat < 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two pixels: both clear on the first day, one on the second, none on the third.
+    #[test]
+    fn a_field_is_the_mean_of_what_was_seen_of_it() {
+        let dn = ndarray::arr3(&[[[1000_u16, 3000]], [[2000, 5000]], [[7000, 7000]]]);
+        let cube = Cube {
+            cell: "19HCB/r00c00".parse().unwrap(),
+            georef: Georef { epsg: 32719, x0_m: 300_000.0, y0_m: 6_200_000.0, px_m: 10.0 },
+            days: vec![10, 15, 20],
+            bands: vec![SpectralBand::optical(665.0, 31.0)],
+            band_names: vec!["B04".into()],
+            reflectance: dn.insert_axis(ndarray::Axis(1)),
+            scl: ndarray::arr3(&[[[4, 4]], [[4, 9]], [[9, 9]]]),
+            south: true,
+        };
+        let field = cube.mean_of(&[(0, 0), (0, 1)]);
+        assert_eq!((field.days, field.weights), (vec![10, 15], vec![1.0, 0.5]));
+        assert!((field.values[0] - 0.2).abs() < 1e-6 && (field.values[1] - 0.2).abs() < 1e-6);
+        let [lon, lat] = field.site.lonlat.unwrap();
+        assert!((-72.0..-70.0).contains(&lon) && (-35.0..-34.0).contains(&lat), "{lon} {lat}");
+        assert!(cube.mean_of(&[]).is_empty());
+    }
 }

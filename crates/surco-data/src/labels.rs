@@ -6,10 +6,13 @@ use surco_core::{Fault, Georef};
 use surco_raster::cog::{CogError, CogFile, SampleKind};
 use surco_raster::projection::{CrsError, Projection};
 use surco_raster::rasterise;
-use surco_raster::vector::{Collection, Shape, VectorError, read_csv, read_geojson};
+use surco_raster::vector::{Collection, Feature, Shape, VectorError, read_csv, read_geojson};
 
 /// Names under which a class is looked for, in this order.
 const CLASS_KEYS: [&str; 7] = ["class", "class_name", "label", "crop", "clase", "cultivo", "uso"];
+
+/// Names under which what a place is called is looked for, in this order.
+const NAME_KEYS: [&str; 6] = ["id", "name", "field", "field_id", "nombre", "place"];
 
 /// Why labels could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -157,9 +160,41 @@ impl Labels {
     /// # Errors
     /// [`LabelError`] if a feature has no class, or nothing lies on the grid.
     pub fn on(&self, grid: &Georef, size: (usize, usize)) -> Result<Vec<PointLabel>, LabelError> {
+        self.named_on(grid, size, |item, feature| {
+            CLASS_KEYS.iter().find_map(|key| item.text(key)).ok_or_else(|| LabelError::NoClass {
+                path: self.path.clone(),
+                feature: feature + 1,
+                expected: CLASS_KEYS.join(", "),
+            })
+        })
+    }
+
+    /// The pixels of a grid that places lie on, as [`Labels::on`], but with what each place is called in the
+    /// stead of a class: one of the properties id, name, field, field_id, nombre and place, else its number in the
+    /// file, counted from 1.
+    ///
+    /// # Errors
+    /// [`LabelError`] if nothing lies on the grid.
+    pub fn places_on(
+        &self,
+        grid: &Georef,
+        size: (usize, usize),
+    ) -> Result<Vec<PointLabel>, LabelError> {
+        self.named_on(grid, size, |item, feature| {
+            let name = NAME_KEYS.iter().find_map(|key| item.text(key));
+            Ok(name.unwrap_or_else(|| (feature + 1).to_string()))
+        })
+    }
+
+    fn named_on(
+        &self,
+        grid: &Georef,
+        size: (usize, usize),
+        name: impl Fn(&Feature, usize) -> Result<String, LabelError>,
+    ) -> Result<Vec<PointLabel>, LabelError> {
         let (points, count) = match &self.kind {
             Kind::Vector(collection) => {
-                (self.vector(collection, grid, size)?, collection.features.len())
+                (self.vector(collection, grid, size, name)?, collection.features.len())
             }
             Kind::Raster(file) => (self.raster(file, grid, size)?, file.header().window().rows),
         };
@@ -175,6 +210,7 @@ impl Labels {
         collection: &Collection,
         grid: &Georef,
         size: (usize, usize),
+        name: impl Fn(&Feature, usize) -> Result<String, LabelError>,
     ) -> Result<Vec<PointLabel>, LabelError> {
         let here = collection
             .clone()
@@ -183,13 +219,7 @@ impl Labels {
         let mut taken = ndarray::Array2::from_elem(size, false);
         let mut points = Vec::new();
         for (feature, item) in here.features.iter().enumerate() {
-            let class = CLASS_KEYS.iter().find_map(|key| item.text(key)).ok_or_else(|| {
-                LabelError::NoClass {
-                    path: self.path.clone(),
-                    feature: feature + 1,
-                    expected: CLASS_KEYS.join(", "),
-                }
-            })?;
+            let class = name(item, feature)?;
             let mut take = |row: usize, col: usize| {
                 if !std::mem::replace(&mut taken[[row, col]], true) {
                     points.push(PointLabel { row, col, class: class.clone(), feature });
@@ -302,6 +332,22 @@ mod tests {
             (0, 0, "maize"),
         ];
         assert_eq!(found, want, "the point in the vineyard came second");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn places_need_no_class_and_are_called_by_name_or_number() {
+        let folder = folder("places");
+        let path = folder.join("fields.geojson");
+        let of = |key: &str| {
+            std::fs::write(&path, geojson("EPSG:32719", key)).unwrap();
+            let places = read_labels(&path).unwrap().places_on(&GRID, (8, 8)).unwrap();
+            let mut names: Vec<String> = places.into_iter().map(|p| p.class).collect();
+            names.dedup();
+            names
+        };
+        assert_eq!(of("name"), ["vineyard", "maize"]);
+        assert_eq!(of("owner"), ["1", "3"]);
         std::fs::remove_dir_all(folder).unwrap();
     }
 

@@ -7,6 +7,7 @@
 mod batch;
 mod context;
 mod cube;
+mod forecast_table;
 mod labels;
 mod normalise;
 pub mod places;
@@ -18,6 +19,7 @@ pub mod weather;
 pub use batch::{Batch, BatchSpec, PatchGrid, QueryGrid, SampleTokens};
 pub use context::{Context, STATIC_FEATURES, static_token};
 pub use cube::{Cube, CubeError, SeriesWindow, read_cube, read_windows};
+pub use forecast_table::{ForecastRow, ForecastTableError, write_forecasts};
 pub use labels::{LabelError, Labels, PointLabel, read_labels};
 pub use normalise::Normalisation;
 pub use sample::{BandKind, Relief, Sample, Site, SpectralBand};

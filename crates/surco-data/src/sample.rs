@@ -146,6 +146,24 @@ impl Sample {
         }
     }
 
+    /// The same place on some of its dates, in the order given, which should ascend.
+    #[must_use]
+    pub fn at_dates(&self, dates: &[usize], bands: usize) -> Self {
+        let length = bands * self.pixels();
+        let pick = |whole: &[f32]| -> Vec<f32> {
+            let of = |&date: &usize| &whole[date * length..(date + 1) * length];
+            if whole.is_empty() { Vec::new() } else { dates.iter().flat_map(of).copied().collect() }
+        };
+        Self {
+            days: dates.iter().map(|&date| self.days[date]).collect(),
+            values: pick(&self.values),
+            weights: pick(&self.weights),
+            size_px: self.size_px,
+            south: self.south,
+            site: self.site.clone(),
+        }
+    }
+
     /// A part of the window from a row and a column on, cut off where the window ends.
     #[must_use]
     pub fn crop(&self, from: [usize; 2], size_px: [usize; 2], bands: usize) -> Self {
@@ -210,6 +228,17 @@ mod tests {
         // rows 1 and 2, columns 2 and 3 of a 3 × 4 plane are its places 6, 7, 10 and 11
         let plane = |from: f32| [6.0, 7.0, 10.0, 11.0].map(|v| v + from);
         assert_eq!(part.values, [plane(0.0), plane(12.0), plane(24.0), plane(36.0)].concat());
+    }
+
+    #[test]
+    fn some_dates_of_a_place_keep_their_values_and_trust() {
+        let values = vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
+        let weights = vec![1.0, 0.5, 1.0, 0.25, 1.0, 0.75];
+        let sample = Sample { weights, ..Sample::series(vec![3, 7, 9], values, true) };
+        let part = sample.at_dates(&[0, 2], 2);
+        assert_eq!((part.days, part.values), (vec![3, 9], vec![0.1, 0.2, 0.5, 0.6]));
+        assert_eq!(part.weights, [1.0, 0.5, 1.0, 0.75]);
+        assert!(Sample::series(vec![3], vec![0.1], true).at_dates(&[], 1).is_empty());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use burn::tensor::{Bool, DType, FloatDType, Int, Tensor, TensorData, activation,
 
 use crate::{
     Activation, AttentionLayer, LossKind, MlpLayer, Norm, NormKind, Projection, Rotary, Segments,
+    Sight,
 };
 
 /// [`crate::norm`].
@@ -116,7 +117,9 @@ pub fn attend(
     let mask = Tensor::<2, Bool>::from_data(TensorData::new(padding, [count, longest]), &device)
         .reshape([count, 1, 1, longest])
         .expand([count, heads, longest, longest]);
-    let options = AttentionModuleOptions::default();
+    // Padding stands at the end of a segment, so that nobody who looks back alone sees it.
+    let is_causal = segments.sight() == Sight::Past;
+    let options = AttentionModuleOptions { is_causal, ..AttentionModuleOptions::default() };
     let mixed = module::attention(spread(q), spread(k), spread(v), Some(mask), None, options);
     mixed.swap_dims(1, 2).reshape([count * longest, d]).select(0, index(back))
 }

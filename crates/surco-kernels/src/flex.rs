@@ -157,6 +157,7 @@ impl Attend {
             count: self.heads,
             scales: inputs.pair(1),
             turns: inputs.pair(3),
+            sight: self.segments.sight(),
         }
     }
 }
@@ -194,6 +195,7 @@ impl Attention {
             heads: self.attend.heads,
             scales: inputs.pair(7),
             turns: inputs.pair(9),
+            sight: self.attend.segments.sight(),
         }
     }
 }

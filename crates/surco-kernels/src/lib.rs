@@ -29,7 +29,7 @@ pub use layer::{
     Activation, AttentionLayer, MlpLayer, Norm, NormKind, Policy, Precision, Projection,
 };
 pub use operators::LossKind;
-pub use segments::Segments;
+pub use segments::{Segments, Sight};
 
 use operator::{Fused, FusedBackend, Slots};
 use operators::{Attend, Attention, Gelu, Linear, Loss, Mlp, SwiGlu};
@@ -122,7 +122,7 @@ pub fn swiglu(x_nh: Tensor<2>) -> Tensor<2> {
     if is_fused(&x_nh) { fused(x_nh, [], Fused::SwiGlu(SwiGlu)) } else { composed::swiglu(x_nh) }
 }
 
-/// Attention within segments: `[n, 3 d]` (all queries, all keys, all values; within each, head by
+/// Attention within segments, as far as their [`Sight`] goes: `[n, 3 d]` (all queries, all keys, all values; within each, head by
 /// head) to `[n, d]`.
 ///
 /// # Panics

@@ -17,7 +17,7 @@ use tch::{Kind, Tensor, no_grad, with_grad};
 use crate::adamw::{Moving, OptimizerBackend, Step};
 use crate::operator::{Fused, FusedBackend, Operator, Slots, each_operator, plain, tracked};
 use crate::operators::{Attend, Attention, Gelu, Linear, Loss, LossKind, Mlp, Normalise, SwiGlu};
-use crate::{Activation, NormKind, QK_EPSILON, Segments};
+use crate::{Activation, NormKind, QK_EPSILON, Segments, Sight};
 
 impl FusedBackend for LibTorch {
     fn fused(slots: Slots<Self>, operator: Fused) -> FloatTensor<Self> {
@@ -188,8 +188,11 @@ impl Attend {
             let turns = turns.map(|t| grid.spread(t).view([count, 1, longest, e / 2]));
             (q, k) = (turned(&q, &turns), turned(&k, &turns));
         }
+        // Padding stands at the end of a segment: who looks back alone never sees it.
+        let is_causal = self.segments.sight() == Sight::Past;
+        let seen = grid.seen.filter(|_| !is_causal);
         let mixed =
-            Tensor::scaled_dot_product_attention(&q, &k, &v, grid.seen, 0.0, false, None, false);
+            Tensor::scaled_dot_product_attention(&q, &k, &v, seen, 0.0, is_causal, None, false);
         let rows = mixed.transpose(1, 2).reshape([count * longest, d]);
         match &grid.places {
             Some(places) => rows.index_select(0, &places.back),

@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use surco_kernels::{
     Activation, AdamW, AttentionLayer, LossKind, MlpLayer, Norm, NormKind, Policy, Precision,
-    Projection, Rotary, Segments, attend, attention, composed, cross_entropy, gelu, linear,
+    Projection, Rotary, Segments, Sight, attend, attention, composed, cross_entropy, gelu, linear,
     masked_loss, mlp, norm, swiglu,
 };
 
@@ -152,6 +152,55 @@ fn attention_within_ragged_segments_agrees_with_plain_operators() {
             flat(attend(matrix(&t[0], 3 * d), &segments, heads, scales, Some(&rotary)))
         });
     }
+}
+
+/// More tokens than the 48 queries that are computed at once, so that the limit moves within a block and from
+/// one to the next.
+#[test]
+fn attention_to_the_past_agrees_with_plain_operators() {
+    let segments = ragged().with_sight(Sight::Past);
+    let n = segments.tokens();
+    for (heads, e) in [(1, 2), (3, 16)] {
+        let d = heads * e;
+        let shape: [Input<'_>; 3] = [(&[n, 3 * d], 1.5), (&[e], 1.0), (&[e], 1.0)];
+        agree(&format!("{heads} normed, turned heads of {e}"), &shape, &|t| {
+            let scales = Some((t[1].clone(), t[2].clone()));
+            let rotary = turns(n, e, t[0].dtype());
+            flat(attend(matrix(&t[0], 3 * d), &segments, heads, scales, Some(&rotary)))
+        });
+    }
+    let (heads, d) = (3, 24);
+    let shape: [Input<'_>; 7] = [
+        (&[n, d], 1.0),
+        (&[d], 1.0),
+        (&[d], 0.5),
+        (&[d, 3 * d], 0.3),
+        (&[3 * d], 0.5),
+        (&[d, d], 0.3),
+        (&[d], 0.5),
+    ];
+    for recompute in [false, true] {
+        let policy = Policy { recompute, ..Policy::default() };
+        agree(&format!("layer, recompute {recompute}"), &shape, &|t| {
+            let layer = attention_layer(t, d, heads, true);
+            flat(attention(matrix(&t[0], d), layer, &segments, None, policy))
+        });
+    }
+}
+
+/// By hand, one head of width 1, queries and keys 0, so that all that is seen weighs the same: the values
+/// 1, 3, 8 become 1, (1 + 3) / 2 and (1 + 3 + 8) / 3; a segment of its own begins anew.
+#[test]
+fn the_past_is_averaged_as_worked_by_hand_and_the_future_changes_nothing() {
+    let device = Device::flex();
+    let mixed = |last: f32| -> Vec<f32> {
+        let rows = [[0.0, 0.0, 1.0], [0.0, 0.0, 3.0], [0.0, 0.0, last], [0.0, 0.0, 5.0]];
+        let segments = Segments::of_lengths([3, 1]).with_sight(Sight::Past);
+        let qkv = Tensor::<2>::from_data(rows, &device);
+        attend(qkv, &segments, 1, None, None).into_data().iter::<f32>().collect()
+    };
+    assert_eq!(mixed(8.0), [1.0, 2.0, 4.0, 5.0]);
+    assert_eq!(mixed(-100.0)[..2], [1.0, 2.0]);
 }
 
 #[test]

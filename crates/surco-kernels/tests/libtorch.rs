@@ -6,8 +6,8 @@ use burn::optim::Optimizer;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use surco_kernels::{
     Activation, AdamW, AttentionLayer, LossKind, MlpLayer, Norm, NormKind, Policy, Projection,
-    Rotary, Segments, attend, attention, cross_entropy, gelu, linear, masked_loss, mlp, norm,
-    swiglu,
+    Rotary, Segments, Sight, attend, attention, cross_entropy, gelu, linear, masked_loss, mlp,
+    norm, swiglu,
 };
 
 /// Numbers between −`size` and `size` that are the same on every run.
@@ -113,9 +113,11 @@ fn turns(like: &Tensor<1>, n: usize, e: usize) -> Rotary {
     Rotary { cos: part(f32::cos), sin: part(f32::sin) }
 }
 
-/// Segments of one length, and of very different lengths, some of them empty.
-fn segmentations() -> [Segments; 2] {
-    [Segments::uniform(9, 14), Segments::of_lengths([0, 5, 1, 0, 33, 60, 2, 24, 0])]
+/// Segments of one length, and of very different lengths, some of them empty; seen whole and looked back on.
+fn segmentations() -> [Segments; 4] {
+    let (even, odd) =
+        (Segments::uniform(9, 14), Segments::of_lengths([0, 5, 1, 0, 33, 60, 2, 24, 0]));
+    [even.clone(), odd.clone(), even.with_sight(Sight::Past), odd.with_sight(Sight::Past)]
 }
 
 #[test]

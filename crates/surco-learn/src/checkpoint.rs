@@ -9,7 +9,6 @@ use burn::store::{ModuleRecord, RecordError};
 use burn::tensor::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use surco_net::Encoder;
 
 use crate::LearnError;
 use crate::trainer::State;
@@ -61,7 +60,7 @@ impl Checkpoints {
     }
 
     /// Writes a checkpoint beside the others, renames it into place, then drops those before.
-    pub(crate) fn save(&self, step: u64, state: &State) -> Result<(), LearnError> {
+    pub(crate) fn save<M: Module>(&self, step: u64, state: &State<M>) -> Result<(), LearnError> {
         let name = format!("step-{step:08}");
         let (temporary, done) =
             (self.folder.join(format!(".{name}.surco-tmp")), self.folder.join(&name));
@@ -73,10 +72,9 @@ impl Checkpoints {
             path: temporary.clone(),
             reason: e.to_string(),
         };
-        let weights =
-            |encoder: &Encoder| encoder.clone().into_record().into_bytes().map_err(record);
+        let weights = |module: &M| module.clone().into_record().into_bytes().map_err(record);
         let mut files = vec![
-            ("model.bpk", weights(&state.encoder)?),
+            ("model.bpk", weights(&state.module)?),
             ("optimizer.bpk", state.optimizer.into_bytes().map_err(record)?),
         ];
         if let Some(average) = &state.average {
@@ -101,17 +99,21 @@ impl Checkpoints {
     }
 
     /// Loads a checkpoint into a state of the same shapes.
-    pub(crate) fn load(&self, step: u64, state: State) -> Result<State, LearnError> {
+    pub(crate) fn load<M: Module>(
+        &self,
+        step: u64,
+        state: State<M>,
+    ) -> Result<State<M>, LearnError> {
         let folder = self.folder.join(format!("step-{step:08}"));
         let refuse = |reason: String| LearnError::Checkpoint { path: folder.clone(), reason };
         let read = |file: &str| {
             let path = folder.join(file);
             fs::read(&path).map_err(Self::io(&path)).map(Bytes::from_bytes_vec)
         };
-        let weights = |file: &str, encoder: Encoder| {
+        let weights = |file: &str, module: M| {
             let record =
                 ModuleRecord::from_bytes(read(file)?).map_err(|e| refuse(e.to_string()))?;
-            encoder.try_load_record(record).map_err(|e| refuse(e.to_string()))
+            module.try_load_record(record).map_err(|e| refuse(e.to_string()))
         };
         let average = match state.average {
             Some(average) => {
@@ -124,6 +126,6 @@ impl Checkpoints {
             .optimizer
             .from_bytes(read("optimizer.bpk")?)
             .map_err(|e| refuse(e.to_string()))?;
-        Ok(State { encoder: weights("model.bpk", state.encoder)?, optimizer, average })
+        Ok(State { module: weights("model.bpk", state.module)?, optimizer, average })
     }
 }

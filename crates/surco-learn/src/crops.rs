@@ -14,12 +14,25 @@ pub(crate) struct Crops {
     pub(crate) window_px: usize,
 }
 
+/// Samples cut alike, and how they become a batch.
+#[derive(Clone, Debug)]
+pub(crate) struct Cut {
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) spec: BatchSpec,
+}
+
 impl Crops {
-    /// A batch of these samples, all cut to the same number of patches of one size.
+    /// A batch of these samples; see [`Crops::cut`].
+    pub(crate) fn batch(&self, samples: &[&Sample], rng: &mut impl Rng) -> Batch {
+        let Cut { samples, spec } = self.cut(samples, rng);
+        Batch::new(&samples.iter().collect::<Vec<_>>(), &spec)
+    }
+
+    /// These samples, all cut to the same number of patches of one size.
     ///
     /// The size is drawn. Half of the batches hold one patch a sample, half as many as fit at the largest
     /// size, of fewer samples, so that a batch costs the same.
-    pub(crate) fn batch(&self, samples: &[&Sample], rng: &mut impl Rng) -> Batch {
+    pub(crate) fn cut(&self, samples: &[&Sample], rng: &mut impl Rng) -> Cut {
         let side_px = self.patch_px[rng.random_range(0..self.patch_px.len())];
         let largest = self.patch_px.iter().max().map_or(1, |&p| p);
         let most = (self.window_px / largest).max(1);
@@ -27,7 +40,7 @@ impl Crops {
         let size = (side_px * patches).min(self.window_px);
         let bands = self.spec.bands.len();
         let kept = samples.len().div_ceil(patches * patches);
-        let cut: Vec<Sample> = samples[..kept]
+        let samples = samples[..kept]
             .iter()
             .map(|sample| {
                 let from = sample.size_px.map(|px| rng.random_range(0..=px.saturating_sub(size)));
@@ -35,8 +48,7 @@ impl Crops {
             })
             .collect();
         let patch = PatchGrid { side_px, ..self.spec.patch };
-        let spec = BatchSpec { patch, ..self.spec.clone() };
-        Batch::new(&cut.iter().collect::<Vec<_>>(), &spec)
+        Cut { samples, spec: BatchSpec { patch, ..self.spec.clone() } }
     }
 }
 

@@ -19,13 +19,14 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use surco_core::Progress;
 use surco_data::{Batch, Sample, SpectralBand};
-use surco_net::{Encoder, EncoderInput, Model, ModelConfig, Size};
+use surco_net::{Encoder, EncoderInput, Model, ModelConfig, Policy};
 
 use crate::LearnError;
-use crate::masked::hidden_bands;
 use crate::precision::Precision;
+use crate::pretext::hidden_bands;
 use crate::run::Curve;
-use crate::trainer::{Objective, Recipe, Trainer};
+use crate::speed::training_work;
+use crate::trainer::{Objective, Recipe, Trainer, Work};
 
 /// Steps between checkpoints, where there is a run folder.
 const CHECKPOINT_EVERY: u64 = 20;
@@ -122,13 +123,13 @@ pub fn meta_train(
     }
     let trainer = Trainer {
         objective: &Episodes { config, model: &model.config, tasks: &tasks },
-        recipe: &recipe_of(config, model.config.size),
+        recipe: &recipe_of(config),
         devices,
         folder: config.out.as_deref(),
         progress,
     };
     let trained = trainer.run(model.encoder)?;
-    let mut model = Model { encoder: trained.encoder, config: model.config };
+    let mut model = Model { encoder: trained.module, config: model.config };
     model.config.card.stages.push(format!(
         "prototypical episodes, {} steps of {}, seed {}",
         config.steps, config.episodes, config.seed
@@ -137,9 +138,8 @@ pub fn meta_train(
     Ok((model, trained.curve))
 }
 
-fn recipe_of(config: &MetaConfig, size: Size) -> Recipe {
+fn recipe_of(config: &MetaConfig) -> Recipe {
     Recipe {
-        size,
         steps: config.steps,
         learning_rate: config.learning_rate,
         warm_up_steps: config.steps / 10 + 1,
@@ -159,6 +159,7 @@ struct Episodes<'a> {
 }
 
 impl Objective for Episodes<'_> {
+    type Module = Encoder;
     type Part = Drawn;
 
     const STAGE: &'static str = "meta-train";
@@ -174,8 +175,12 @@ impl Objective for Episodes<'_> {
             .collect()
     }
 
-    fn lengths(&self, episode: &Drawn) -> Vec<usize> {
-        episode.batch.lengths.clone()
+    fn work(&self, episode: &Drawn) -> Work {
+        training_work(self.model.size, &episode.batch.lengths)
+    }
+
+    fn with_policy(&self, encoder: Encoder, policy: Policy) -> Encoder {
+        encoder.with_policy(policy)
     }
 
     /// Each episode counts the same, whatever its number of queries.
@@ -280,7 +285,7 @@ mod tests {
     use super::*;
     use surco_core::Silent;
     use surco_data::{Normalisation, QueryGrid};
-    use surco_net::{Card, fresh};
+    use surco_net::{Card, Size, fresh};
 
     fn task() -> MetaTask {
         let sample = |i: usize| {
@@ -310,6 +315,7 @@ mod tests {
                 max_dates: 12,
                 patch_px: vec![1],
                 context: Vec::new(),
+                sight: Default::default(),
                 card: Card::default(),
             },
         }

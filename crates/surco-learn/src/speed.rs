@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use surco_net::Size;
 
 use crate::precision::Precision;
+use crate::trainer::Work;
 
 /// Steps that the rate shown in progress is a mean of.
 const RECENT: usize = 20;
@@ -23,10 +24,13 @@ const LARGEST_SIDE: usize = 8192;
 /// Time that the products of one size are repeated for.
 const MEASURED_FOR: Duration = Duration::from_millis(150);
 
-/// Operations of one training step over segments of these lengths: three times the forward pass, because backward
-/// has two products for each of its. What is computed again to save memory does not count.
-pub(crate) fn training_flops(size: Size, lengths: &[usize]) -> f64 {
-    lengths.iter().map(|&t| 3.0 * t as f64 * size.flops_per_token(t) as f64).sum()
+/// Training of an encoder on segments of these lengths: three times the operations of a forward pass, because
+/// backward has two products for each of its.
+pub(crate) fn training_work(size: Size, lengths: &[usize]) -> Work {
+    Work {
+        tokens: lengths.iter().sum::<usize>() as u64,
+        flops: lengths.iter().map(|&t| 3.0 * t as f64 * size.flops_per_token(t) as f64).sum(),
+    }
 }
 
 /// Multiplications and additions a second in a large matrix product on these devices together, measured now.
@@ -194,8 +198,8 @@ mod tests {
     /// of `d` for its score and one for its value, three times 4 · 4 · 128; what else a token costs cancels out.
     #[test]
     fn operations_are_counted_by_tokens_and_by_pairs_within_a_segment() {
-        let apart = training_flops(Size::Nano, &[3, 5, 0]);
-        let single = training_flops(Size::Nano, &[1; 8]);
+        let apart = training_work(Size::Nano, &[3, 5, 0]).flops;
+        let single = training_work(Size::Nano, &[1; 8]).flops;
         assert_eq!(apart - single, 3.0 * 4.0 * 4.0 * 128.0 * (34.0 - 8.0));
         // `6 N` a token, but for the little that is not in the blocks.
         let parameters = (4 * 12 * 128 * 128) as f64;

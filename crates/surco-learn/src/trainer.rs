@@ -15,7 +15,6 @@ use burn::optim::ModuleOptimizer;
 use burn::tensor::{Device, Tensor};
 use surco_core::Progress;
 use surco_kernels::Policy;
-use surco_net::{Encoder, Size};
 
 use crate::LearnError;
 use crate::average::Average;
@@ -23,11 +22,14 @@ use crate::checkpoint::Checkpoints;
 use crate::precision::Precision;
 use crate::prefetch::{Ahead, ahead};
 use crate::run::{Curve, CurvePoint, Records};
-use crate::speed::{Lap, Meter, Throughput, peak_flops_per_s, training_flops};
+use crate::speed::{Lap, Meter, Throughput, peak_flops_per_s};
 use crate::step::{CLIP_NORM, Lanes, clipped, gradients, learning_rate, optimizer};
 
 /// What is learned: the micro-batches of a step and their loss.
 pub(crate) trait Objective: Sync {
+    /// What learns: an encoder, an encoder with a head, or any other network.
+    type Module: Module;
+
     /// A micro-batch: what one device computes at once.
     type Part: Send + Sync;
 
@@ -37,19 +39,29 @@ pub(crate) trait Objective: Sync {
     /// The micro-batches of a step, which depend on the step alone.
     fn parts(&self, step: u64) -> Vec<Self::Part>;
 
-    /// Tokens of each segment of a micro-batch: those that attend to each other.
-    fn lengths(&self, part: &Self::Part) -> Vec<usize>;
+    /// What it takes to learn from a micro-batch.
+    fn work(&self, part: &Self::Part) -> Work;
+
+    /// The same module, computed another way.
+    fn with_policy(&self, module: Self::Module, policy: Policy) -> Self::Module;
 
     /// The mean loss of a micro-batch, one number, and what it is a mean over.
-    fn loss(&self, encoder: &Encoder, part: &Self::Part, device: &Device) -> (Tensor<1>, f64);
+    fn loss(&self, module: &Self::Module, part: &Self::Part, device: &Device) -> (Tensor<1>, f64);
 
     /// The loss on what is held out, if anything is.
-    fn validate(&self, encoder: &Encoder, device: &Device) -> Option<f64>;
+    fn validate(&self, module: &Self::Module, device: &Device) -> Option<f64>;
+}
+
+/// What it takes to learn from a micro-batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Work {
+    pub(crate) tokens: u64,
+    /// Operations forward and backward; what is computed again to save memory does not count.
+    pub(crate) flops: f64,
 }
 
 /// How it is learned.
 pub(crate) struct Recipe {
-    pub(crate) size: Size,
     pub(crate) steps: u64,
     pub(crate) learning_rate: f64,
     pub(crate) warm_up_steps: u64,
@@ -62,27 +74,27 @@ pub(crate) struct Recipe {
 }
 
 /// What a step changes.
-pub(crate) struct State {
-    pub(crate) encoder: Encoder,
+pub(crate) struct State<M> {
+    pub(crate) module: M,
     pub(crate) optimizer: ModuleOptimizer,
-    pub(crate) average: Option<Average<Encoder>>,
+    pub(crate) average: Option<Average<M>>,
 }
 
-impl State {
+impl<M: Module> State<M> {
     /// The weights that are validated and handed on, without gradients.
-    fn best(&self) -> Encoder {
+    fn best(&self, objective: &impl Objective<Module = M>) -> M {
         let best = match &self.average {
             Some(average) => average.module.clone(),
-            None => self.encoder.valid(),
+            None => self.module.valid(),
         };
-        best.with_policy(Policy::default())
+        objective.with_policy(best, Policy::default())
     }
 }
 
 /// What came out.
-pub(crate) struct Trained {
+pub(crate) struct Trained<M> {
     /// The trained weights, or their average where one was kept.
-    pub(crate) encoder: Encoder,
+    pub(crate) module: M,
     pub(crate) curve: Curve,
     pub(crate) throughput: Throughput,
     pub(crate) resumed_from: u64,
@@ -99,15 +111,15 @@ pub(crate) struct Trainer<'a, O> {
 }
 
 impl<O: Objective> Trainer<'_, O> {
-    /// Trains an encoder, from its last checkpoint if the folder holds one.
-    pub(crate) fn run(&self, encoder: Encoder) -> Result<Trained, LearnError> {
+    /// Trains a module, from its last checkpoint if the folder holds one.
+    pub(crate) fn run(&self, module: O::Module) -> Result<Trained<O::Module>, LearnError> {
         self.recipe.precision.check(self.devices)?;
         let recipe = self.recipe;
         let lanes = Lanes::new(self.devices, recipe.precision, recipe.recompute);
         let policy = Policy { recompute: recipe.recompute, ..Policy::default() };
-        let encoder = encoder.with_policy(policy).train().fork(&lanes.main());
-        let average = (recipe.ema_decay > 0.0).then(|| Average::new(&encoder, recipe.ema_decay));
-        let mut state = State { encoder, optimizer: optimizer(), average };
+        let module = self.objective.with_policy(module, policy).train().fork(&lanes.main());
+        let average = (recipe.ema_decay > 0.0).then(|| Average::new(&module, recipe.ema_decay));
+        let mut state = State { module, optimizer: optimizer(), average };
         let checkpoints = self.folder.map(Checkpoints::new);
         let from = checkpoints.as_ref().and_then(|c| c.steps().last().copied()).unwrap_or(0);
         if let Some(checkpoints) = checkpoints.as_ref().filter(|_| from > 0) {
@@ -147,7 +159,7 @@ impl<O: Objective> Trainer<'_, O> {
             },
         )?;
         Ok(Trained {
-            encoder: state.best(),
+            module: state.best(self.objective),
             curve,
             throughput: session.meter.whole,
             resumed_from: from,
@@ -165,11 +177,11 @@ struct Session<'a, O> {
 impl<O: Objective> Session<'_, O> {
     fn step(
         &mut self,
-        state: State,
+        state: State<O::Module>,
         step: u64,
         batches: &Ahead<Vec<O::Part>>,
         records: Option<&mut Records>,
-    ) -> Result<(State, CurvePoint), LearnError> {
+    ) -> Result<(State<O::Module>, CurvePoint), LearnError> {
         let Trainer { objective, recipe, devices, progress, .. } = self.trainer;
         let rate = learning_rate(recipe.learning_rate, step, recipe.warm_up_steps, recipe.steps);
         let began = Instant::now();
@@ -177,18 +189,19 @@ impl<O: Objective> Session<'_, O> {
             .next()
             .expect("a batch is made for every step, or its maker's panic ends the run");
         let (state, loss, gradient_norm) = self.learn(state, &parts, rate, step)?;
-        let lengths: Vec<usize> = parts.iter().flat_map(|p| objective.lengths(p)).collect();
-        let tokens = lengths.iter().sum::<usize>() as u64;
+        let work: Vec<Work> = parts.iter().map(|part| objective.work(part)).collect();
+        let tokens = work.iter().map(|w| w.tokens).sum();
         let lap = Lap {
             seconds: began.elapsed().as_secs_f64(),
             waited_s: waited.as_secs_f64(),
             tokens,
-            flops: training_flops(recipe.size, &lengths),
+            flops: work.iter().map(|w| w.flops).sum(),
         };
         let done = step + 1;
         let is_due =
             step == 0 || done == recipe.steps || done.is_multiple_of(recipe.validate_every_steps);
-        let validation = if is_due { objective.validate(&state.best(), &devices[0]) } else { None };
+        let best = is_due.then(|| state.best(*objective));
+        let validation = best.and_then(|best| objective.validate(&best, &devices[0]));
         let point =
             CurvePoint { step: done, loss, validation, learning_rate: rate, gradient_norm, tokens };
         let speed = self.meter.lap(done, lap);
@@ -201,23 +214,23 @@ impl<O: Objective> Session<'_, O> {
     /// Moves the weights; gives the loss and the norm of the gradients.
     fn learn(
         &self,
-        mut state: State,
+        mut state: State<O::Module>,
         parts: &[O::Part],
         rate: f64,
         step: u64,
-    ) -> Result<(State, f64, f64), LearnError> {
+    ) -> Result<(State<O::Module>, f64, f64), LearnError> {
         let objective = self.trainer.objective;
-        let summed = gradients(&state.encoder, &self.lanes, parts, |encoder, part, device| {
-            objective.loss(encoder, part, device)
+        let summed = gradients(&state.module, &self.lanes, parts, |module, part, device| {
+            objective.loss(module, part, device)
         });
         let loss = summed.mean();
-        let (grads, norm) = clipped(&state.encoder, summed, CLIP_NORM);
+        let (grads, norm) = clipped(&state.module, summed, CLIP_NORM);
         if !loss.is_finite() || !norm.is_finite() {
             return Err(LearnError::Diverged { step, learning_rate: rate });
         }
-        state.encoder = state.optimizer.step(rate, state.encoder, grads);
+        state.module = state.optimizer.step(rate, state.module, grads);
         if let Some(average) = &mut state.average {
-            average.take_in(&state.encoder, step + 1);
+            average.take_in(&state.module, step + 1);
         }
         Ok((state, loss, norm))
     }

@@ -327,9 +327,7 @@ mod tests {
         assert!(losses[59] < 0.8 * losses[0], "{losses:?}");
     }
 
-    /// The mean of |x| of a standard normal number is sqrt(2 / pi) = 0.798; gelu halves it: its mean
-    /// absolute value is 0.399 less twice the little that is negative, and the mean of its derivative is
-    /// 1/2, of which few are negative.
+    #[test]
     fn an_encoder_of_others_tells_series_apart() {
         for (shown, precision) in [(Shown::All, Precision::F32), (Shown::Optical, Precision::Bf16)]
         {
@@ -348,6 +346,9 @@ mod tests {
         assert!(embedding.abs().mean().into_scalar::<f32>() > 0.1);
     }
 
+    /// The mean of |x| of a standard normal number is sqrt(2 / pi) = 0.798; gelu halves it: its mean
+    /// absolute value is 0.399 less twice the little that is negative, and the mean of its derivative is
+    /// 1/2, of which few are negative.
     #[test]
     fn operators_give_what_their_inputs_make_one_expect() {
         let mut forward = prepared(Work::Operator(Operator::Gelu, Pass::Forward));

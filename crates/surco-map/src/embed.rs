@@ -71,6 +71,7 @@ mod tests {
                 max_dates: 8,
                 patch_px: vec![4],
                 context: Vec::new(),
+                sight: Default::default(),
                 card: Card::default(),
             },
         }

@@ -19,7 +19,7 @@ use burn::tensor::{DType, Device, Tensor};
 use surco_data::{SEASON_FEATURES, STATIC_FEATURES};
 use surco_kernels::{
     Activation, AttentionLayer, MlpLayer, Norm, NormKind, Policy, Projection, Rotary, Segments,
-    attention, linear, mlp, norm,
+    Sight, attention, linear, mlp, norm,
 };
 
 use crate::input::View;
@@ -107,6 +107,8 @@ pub struct Encoder {
     heads: usize,
     #[module(skip)]
     policy: Policy,
+    #[module(skip)]
+    sight: Sight,
 }
 
 impl Encoder {
@@ -128,6 +130,7 @@ impl Encoder {
             write: BandWeights::new(width + 1, device),
             heads: size.heads(),
             policy: Policy::default(),
+            sight: Sight::Whole,
         }
     }
 
@@ -135,6 +138,16 @@ impl Encoder {
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// The same encoder, whose tokens see all dates of their patch, or those before them alone.
+    ///
+    /// Patches of one date see each other either way; what a model is told of a place stands after the dates,
+    /// and who looks back does not see it.
+    #[must_use]
+    pub fn with_sight(mut self, sight: Sight) -> Self {
+        self.sight = sight;
         self
     }
 
@@ -151,8 +164,16 @@ impl Encoder {
     }
 
     /// One vector a token, `[n, d]`.
+    ///
+    /// # Panics
+    /// If an encoder that looks back is given samples of one patch beside samples of several.
     #[must_use]
     pub fn tokens(&self, input: &EncoderInput) -> Tensor<2> {
+        assert!(
+            self.sight == Sight::Whole || !input.is_mixed,
+            "samples of one patch and of several are embedded apart by an encoder that looks back"
+        );
+        let over_time = input.over_time.segments.clone().with_sight(self.sight);
         let (device, pairs) = (input.told_nf.device(), self.width() / self.heads / 2);
         let mut x_nd = self.enter(input);
         let turns = |view: &View| {
@@ -172,7 +193,7 @@ impl Encoder {
                     let mixed = attend(by_date, &space.view.segments, ground);
                     mixed.select(0, space.back.clone())
                 }
-                _ => attend(x_nd, &input.over_time.segments, &days),
+                _ => attend(x_nd, &over_time, &days),
             };
             x_nd = mlp(x_nd, block.mlp(), self.policy);
         }

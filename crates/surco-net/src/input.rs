@@ -22,6 +22,8 @@ pub struct EncoderInput {
     pub(crate) over_time: View,
     /// Absent where no sample has more than one patch.
     pub(crate) over_space: Option<SpaceView>,
+    /// Whether samples of one patch stand beside samples of several.
+    pub(crate) is_mixed: bool,
     pub(crate) answers: Tensor<1, Int>,
     pub(crate) patches: usize,
 }
@@ -69,6 +71,7 @@ impl EncoderInput {
             has_statics: !batch.statics.is_empty(),
             over_space: many.then(|| over_space(batch, &over_time, device)),
             over_time,
+            is_mixed: many && batch.samples.iter().any(|s| s.patches == [1, 1]),
             answers: index(batch.answers.iter().map(|&row| row as i64), device),
             patches: batch.lengths.len(),
         }
@@ -81,7 +84,7 @@ impl EncoderInput {
     }
 }
 
-fn index(rows: impl Iterator<Item = i64>, device: &Device) -> Tensor<1, Int> {
+pub(crate) fn index(rows: impl Iterator<Item = i64>, device: &Device) -> Tensor<1, Int> {
     let rows: Vec<i64> = rows.collect();
     let length = rows.len();
     Tensor::from_data(TensorData::new(rows, [length]), device)

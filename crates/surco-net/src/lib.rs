@@ -5,7 +5,7 @@
 //! Axes in names: `n` tokens, `c` values of a patch (band by band), `f` what is known of a token, `d` width.
 
 pub use burn::tensor::Device;
-pub use surco_kernels::{Policy, Precision};
+pub use surco_kernels::{Policy, Precision, Sight};
 
 mod card;
 mod device;
@@ -14,6 +14,7 @@ mod embed_cube;
 mod encoder;
 mod export;
 mod folder;
+mod forecast;
 mod galileo;
 mod input;
 mod int8;
@@ -34,10 +35,15 @@ pub use embed::{EMBED_CHUNK, embed, nested};
 pub use embed_cube::{CubeGrid, embed_cube};
 pub use encoder::{Encoder, NESTED_WIDTHS};
 pub use export::{Exported, export_int8, export_model};
+pub use forecast::{
+    Asked, FORECAST_FILES, ForecastConfig, ForecastHead, Forecaster, Horizon, Later, NDVI, Outlook,
+    Predicted, Shown, Spread, forecast, load_forecaster, outlook, red_and_nir, save_forecaster,
+    shown,
+};
 pub use galileo::{GALILEO_BANDS, GALILEO_MONTHS, Galileo, GalileoBatch, GalileoInput};
 pub use input::EncoderInput;
 pub use int8::Int8Rows;
-pub use model::{Card, Model, ModelConfig, fresh};
+pub use model::{Card, Model, ModelConfig, drawn, fresh};
 pub use peer::{BandScale, Imported, InputError, Peer, import_peer, load_galileo, load_presto};
 pub use presto::{NO_CLASS, PRESTO_BANDS, PRESTO_MONTHS, Presto, PrestoBatch, presto_scaled};
 pub use size::{Size, SizeError};

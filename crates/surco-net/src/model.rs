@@ -6,6 +6,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use surco_data::{BatchSpec, Context, Normalisation, QueryGrid, SpectralBand};
+use surco_kernels::Sight;
 
 use crate::{Encoder, Size};
 
@@ -27,8 +28,23 @@ pub struct ModelConfig {
     pub patch_px: Vec<usize>,
     /// What it was told of places in training; it is told nothing else.
     pub context: Vec<Context>,
+    /// How much of a series its tokens see.
+    #[serde(default, skip_serializing_if = "sees_whole", with = "SightWritten")]
+    pub sight: Sight,
     /// How it came to be.
     pub card: Card,
+}
+
+/// [`Sight`] as a config writes it.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Sight", rename_all = "snake_case")]
+enum SightWritten {
+    Whole,
+    Past,
+}
+
+fn sees_whole(sight: &Sight) -> bool {
+    *sight == Sight::Whole
 }
 
 impl ModelConfig {
@@ -79,12 +95,18 @@ static DRAWING: Mutex<()> = Mutex::new(());
 /// An encoder with fresh weights, the same for the same seed, whatever other threads do.
 #[must_use]
 pub fn fresh(size: Size, seed: u64, device: &Device) -> Encoder {
+    drawn(seed, device, || Encoder::new(size, device))
+}
+
+/// A module whose weights are drawn from the device, the same for the same seed, whatever other threads do.
+#[must_use]
+pub fn drawn<M: Module>(seed: u64, device: &Device, make: impl FnOnce() -> M) -> M {
     let _alone = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
     device.seed(seed);
-    let encoder = Encoder::new(size, device);
+    let module = make();
     // Parameters are drawn when they are first looked at: look now, while nobody else draws.
-    encoder.visit(&mut Look);
-    encoder
+    module.visit(&mut Look);
+    module
 }
 
 /// Looks at every parameter.

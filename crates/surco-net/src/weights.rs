@@ -110,7 +110,7 @@ impl WeightsError {
 /// # Errors
 /// [`WeightsError::Io`] if the disk refuses.
 pub fn save_model(model: &Model, folder: &Path) -> Result<String, WeightsError> {
-    save(model, folder, WEIGHTS, weights_of(model))
+    save(model, folder, WEIGHTS, weights_of(&model.encoder))
 }
 
 /// Writes a model folder whose matrices are 8-bit numbers, `model.int8.safetensors`, a quarter of the
@@ -119,7 +119,7 @@ pub fn save_model(model: &Model, folder: &Path) -> Result<String, WeightsError> 
 /// # Errors
 /// [`WeightsError::Io`] if the disk refuses.
 pub fn save_int8(model: &Model, folder: &Path) -> Result<String, WeightsError> {
-    let bytes = weights_of(model).and_then(|bytes| int8::shrink(&bytes));
+    let bytes = weights_of(&model.encoder).and_then(|bytes| int8::shrink(&bytes));
     save(model, folder, INT8_WEIGHTS, bytes)
 }
 
@@ -137,9 +137,10 @@ fn save(
     write_folder(folder, KIND, &config, weights, |sha256| model_card(model, name, sha256))
 }
 
-fn weights_of(model: &Model) -> Result<Vec<u8>, String> {
+/// The parameters of a module as a file of 32-bit tensors.
+pub(crate) fn weights_of(module: &impl Module) -> Result<Vec<u8>, String> {
     let mut collector = Collector::default();
-    model.encoder.visit(&mut collector);
+    module.visit(&mut collector);
     let views = collector.tensors.iter().map(|(name, (shape, bytes))| {
         // Shapes come from live tensors, so a view can only fail on a bug of ours.
         let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
@@ -205,9 +206,13 @@ fn build(config: &ModelConfig, weights: &[u8], device: &Device) -> Result<Encode
             config.size
         ));
     }
-    let encoder = fresh(config.size, 0, device);
-    let mut loader = Loader { file: &file, path: Vec::new(), used: 0, problem: None };
-    let encoder = encoder.map(&mut loader);
+    Ok(filled(fresh(config.size, 0, device), &file)?.with_sight(config.sight))
+}
+
+/// A module with the weights of a file that holds them and nothing else.
+pub(crate) fn filled<M: Module>(module: M, file: &SafeTensors<'_>) -> Result<M, String> {
+    let mut loader = Loader { file, path: Vec::new(), used: 0, problem: None };
+    let module = module.map(&mut loader);
     if let Some(problem) = loader.problem {
         return Err(problem);
     }
@@ -215,7 +220,7 @@ fn build(config: &ModelConfig, weights: &[u8], device: &Device) -> Result<Encode
         let unknown = file.len() - loader.used;
         return Err(format!("{unknown} of {} tensors are unknown", file.len()));
     }
-    Ok(encoder)
+    Ok(module)
 }
 
 /// Gathers float parameters by their path in the module.

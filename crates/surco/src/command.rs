@@ -7,6 +7,7 @@ mod collect;
 mod demo;
 mod doctor;
 mod evaluate;
+mod forecast;
 mod map;
 mod meta;
 mod model;
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Adapt(adapt::Args),
     Map(map::Args),
     Area(area::Args),
+    Forecast(forecast::Args),
     Evaluate(evaluate::Args),
     Bench(bench::Args),
     Scale(scale::Args),
@@ -57,6 +59,7 @@ impl Command {
             Self::Adapt(args) => adapt::run(&args, one(devices)?, screen),
             Self::Map(args) => map::run(&args, one(devices)?, screen),
             Self::Area(args) => area::run(&args, screen),
+            Self::Forecast(args) => forecast::run(&args, one(devices)?, screen),
             Self::Evaluate(args) => evaluate::run(&args, one(devices)?, screen),
             Self::Bench(args) => bench::run(&args, one(devices)?, screen),
             Self::Scale(args) => scale::run(&args, one(devices)?, screen),

@@ -41,6 +41,7 @@ pub(crate) fn fault_of(error: &anyhow::Error) -> Fault {
             surco_collect::report::ReportError,
             surco_store::StoreError,
             surco_data::CubeError,
+            surco_data::ForecastTableError,
             surco_data::LabelError,
             surco_data::TableError,
             surco_data::places::PlacesError,

@@ -5,7 +5,7 @@ use pulp::Simd;
 use super::matmul::{Onto, Packed, Product, View};
 use super::norm::{NormGrads, RowNorm};
 use super::vector::{dot, exp, update};
-use crate::NormKind;
+use crate::{NormKind, Sight};
 
 /// Query rows whose scores are held at once.
 const QUERY_ROWS: usize = 48;
@@ -21,6 +21,8 @@ pub(crate) struct Heads<'a> {
     pub(crate) scales: Option<(&'a [f32], &'a [f32])>,
     /// Cosines and sines, `[tokens of the segment, e / 2]`.
     pub(crate) turns: Option<(&'a [f32], &'a [f32])>,
+    /// How much of the segment a token attends to.
+    pub(crate) sight: Sight,
 }
 
 /// Memory that one thread reuses.
@@ -131,7 +133,10 @@ impl<'a> Heads<'a> {
                 simd.vectorize(Product { out: scores, stride, a, rows, b, onto: Onto::Bias });
                 let mut shares = [0.0; QUERY_ROWS];
                 let scale = 1.0 / (e as f32).sqrt();
+                let unseen = Unseen { sight: self.sight, first, tokens };
+                unseen.fill(scores, stride, f32::NEG_INFINITY);
                 exponentials(simd, scores, (stride, tokens), scale, &mut shares);
+                unseen.fill(scores, stride, 0.0);
                 let (a, b) = (View::rows(scores, stride), &scratch.values_along);
                 let out = &mut mixed[first * d + h * e..];
                 simd.vectorize(Product { out, stride: d, a, rows, b, onto: Onto::Bias });
@@ -178,7 +183,8 @@ impl<'a> Heads<'a> {
             }
         }
         for h in 0..self.count {
-            let head = OneHead { qkv: now, d_mixed, width: d, e, at: h * e, tokens };
+            let (at, sight) = (h * e, self.sight);
+            let head = OneHead { qkv: now, d_mixed, width: d, e, at, tokens, sight };
             head.backward(simd, grads, scratch);
         }
         if self.changes() {
@@ -205,6 +211,7 @@ struct OneHead<'a> {
     e: usize,
     at: usize,
     tokens: usize,
+    sight: Sight,
 }
 
 impl OneHead<'_> {
@@ -214,7 +221,7 @@ impl OneHead<'_> {
 
     #[inline(always)]
     fn backward<S: Simd>(&self, simd: S, grads: &mut [f32], scratch: &mut Scratch) {
-        let Self { e, tokens, .. } = *self;
+        let Self { e, tokens, sight, .. } = *self;
         let d = self.width;
         let scale = 1.0 / (e as f32).sqrt();
         let stride = scratch.keys_across.fill_wide::<S>(self.part(1).transposed(), e, tokens);
@@ -230,7 +237,10 @@ impl OneHead<'_> {
             let b = &scratch.keys_across;
             simd.vectorize(Product { out: scores, stride, a: queries, rows, b, onto });
             let mut shares = [0.0; QUERY_ROWS];
+            let unseen = Unseen { sight, first, tokens };
+            unseen.fill(scores, stride, f32::NEG_INFINITY);
             exponentials(simd, scores, (stride, tokens), scale, &mut shares);
+            unseen.fill(scores, stride, 0.0);
             for (row, share) in scores.chunks_exact_mut(stride).zip(shares) {
                 scaled(simd, &mut row[..tokens], share);
             }
@@ -264,6 +274,29 @@ fn turn(head: &mut [f32], cos: &[f32], sin: &[f32], direction: f32) {
     for (((a, b), c), s) in a.iter_mut().zip(b).zip(cos).zip(sin) {
         let s = direction * s;
         (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
+    }
+}
+
+/// What the tokens of a block of rows do not see of their segment.
+#[derive(Clone, Copy)]
+struct Unseen {
+    sight: Sight,
+    /// Place of the first row's token in its segment.
+    first: usize,
+    /// Tokens of the segment.
+    tokens: usize,
+}
+
+impl Unseen {
+    /// Puts this number in its place.
+    #[inline(always)]
+    fn fill(self, scores: &mut [f32], stride: usize, number: f32) {
+        if self.sight == Sight::Whole {
+            return;
+        }
+        for (place, row) in (self.first..).zip(scores.chunks_exact_mut(stride)) {
+            row[self.sight.of(place, self.tokens)..self.tokens].fill(number);
+        }
     }
 }
 

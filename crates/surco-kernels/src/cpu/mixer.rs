@@ -14,7 +14,7 @@ use super::rows::{
 };
 use super::vector::add_rows;
 use super::{Buffer, run};
-use crate::{Precision, Segments};
+use crate::{Precision, Segments, Sight};
 
 /// The layer on slices.
 #[derive(Clone, Copy)]
@@ -28,6 +28,7 @@ pub(crate) struct Mixer<'a> {
     pub(crate) scales: Option<(&'a [f32], &'a [f32])>,
     /// Cosines and sines, `[n, e / 2]`.
     pub(crate) turns: Option<(&'a [f32], &'a [f32])>,
+    pub(crate) sight: Sight,
 }
 
 /// Gradients of the layer; those of weights that are not there are 0.
@@ -148,7 +149,8 @@ impl<'a> Mixer<'a> {
 
     fn heads_of(&self, rows: &Range<usize>) -> Heads<'a> {
         let (width, count) = (self.width(), self.heads);
-        Heads { width, count, scales: self.scales, turns: self.turns }.of(rows)
+        let Self { scales, turns, sight, .. } = *self;
+        Heads { width, count, scales, turns, sight }.of(rows)
     }
 
     /// The layer's output and, where `keep`, queries, keys, values and what came of them.

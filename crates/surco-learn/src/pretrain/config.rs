@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use surco_data::Context;
 use surco_net::Size;
 
-use crate::{LearnError, Precision};
+use crate::{LearnError, MaskWeights, Precision, PretextWeights};
 
 /// Side of the largest patch of the family, in pixels.
 const LARGEST_PATCH_PX: usize = 8;
@@ -50,9 +50,15 @@ pub struct PretrainConfig {
     /// Whether backward computes activations again, instead of keeping them: less memory, more time.
     #[serde(default)]
     pub recompute: bool,
-    /// Share of dates hidden.
+    /// What is taught, each pretext with its weight.
+    #[serde(default)]
+    pub pretext: PretextWeights,
+    /// Share of dates hidden, or of patches.
     #[serde(default = "defaults::mask_share")]
     pub mask_share: f64,
+    /// What is hidden, each with its weight.
+    #[serde(default)]
+    pub masks: MaskWeights,
     /// Share of series that lose some of their bands, so that other sensors can be read.
     #[serde(default = "defaults::band_dropout")]
     pub band_dropout: f64,
@@ -149,6 +155,8 @@ impl PretrainConfig {
         if !(0.0..1.0).contains(&self.ema_decay) {
             return refuse("ema_decay", self.ema_decay.to_string(), "expected 0 <= decay < 1");
         }
+        self.pretext.check()?;
+        self.masks.check()?;
         if !(self.mask_share > 0.0 && self.mask_share < 1.0) {
             return refuse("mask_share", self.mask_share.to_string(), "expected 0 < share < 1");
         }

@@ -63,6 +63,7 @@ impl CubeSize {
             max_dates: self.dates,
             patch_px: vec![PATCH_PX],
             context: Vec::new(),
+            sight: Default::default(),
             card: Card::default(),
         };
         let model = Model { encoder: fresh(size, seed, device), config };

@@ -18,6 +18,7 @@ fn model() -> Model {
             max_dates: 8,
             patch_px: vec![1],
             context: Vec::new(),
+            sight: Default::default(),
             card: Card::default(),
         },
     }

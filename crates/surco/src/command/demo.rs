@@ -14,7 +14,10 @@ use surco_collect::{CollectRequest, CollectSummary, RunOptions};
 use surco_core::{CellId, Georef, Legend, Progress, Window};
 use surco_data::{Cube, PointLabel, SeriesWindow, read_cube};
 use surco_eval::fewshot::{DrawDesign, Episode, SuiteResult, draw_episodes};
-use surco_learn::{MetaConfig, Precision, PretrainConfig, RunSummary, meta_train, pretrain};
+use surco_learn::{
+    MaskWeights, MetaConfig, Precision, PretextWeights, PretrainConfig, RunSummary, meta_train,
+    pretrain,
+};
 use surco_map::area::{
     AreaEstimate, SampleDesign, StratifiedSample, estimate_areas, stratified_sample,
 };
@@ -248,7 +251,9 @@ fn pretrain_config(out: &Path, seed: u64) -> PretrainConfig {
         ema_decay: 0.0,
         precision: Precision::F32,
         recompute: false,
+        pretext: PretextWeights::default(),
         mask_share: 0.4,
+        masks: MaskWeights::default(),
         // Both valleys are seen by one sensor.
         band_dropout: 0.1,
         max_dates: 16,

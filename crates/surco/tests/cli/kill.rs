@@ -165,7 +165,9 @@ fn a_killed_training_goes_on_as_if_it_had_not_been() {
     let at = |name: &str| scratch.path().join(name);
     let run = |name: &str, steps| {
         let config = at(&format!("{name}.toml"));
-        fs::write(&config, pretrain_config(&valley().store, &at(name), steps)).unwrap();
+        let pretexts = "pretext = { masked = 1.0, causal = 1.0, latent = 1.0, invariance = 1.0 }\n";
+        let text = pretrain_config(&valley().store, &at(name), steps) + pretexts;
+        fs::write(&config, text).unwrap();
         config
     };
     let steps = 16;

@@ -8,6 +8,7 @@ mod bench;
 mod ctrl_c;
 mod disk;
 mod faults;
+mod forecast;
 mod help;
 mod kill;
 mod path;

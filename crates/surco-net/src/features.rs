@@ -5,8 +5,12 @@
 //! | surco | the answers of its queries, part by part | any bands and dates |
 //! | presto | its mean token | months; bands of Sentinel-1 and 2, those there are; needs the place |
 //! | galileo | its mean token | months; likewise |
+//! | earthpt | the mean of its last hidden states | dates on which all ten bands of Sentinel-2 were seen |
+//! | ubarn | the mean over dates of the pixel in the middle | windows, on dates on which they were seen whole |
+//! | ofa | the mean over images of their patches | images of the sensors it knows |
 //!
-//! A window stands for the pixel in its middle: models of single pixels read that pixel alone.
+//! A window stands for the pixel in its middle: models of single pixels read that pixel alone, those
+//! of images all of it.
 
 mod monthly;
 
@@ -18,7 +22,9 @@ use surco_data::{Sample, SpectralBand};
 use surco_kernels::Policy;
 
 use crate::folder::{CONFIG, Recorded, read_file};
-use crate::systems::{SystemError, middle};
+use crate::systems::{
+    EarthPtConfig, OfaConfig, SystemConfig, SystemError, SystemModel, UBarnConfig, middle,
+};
 use crate::weights::{KIND, WeightsError, load_model};
 use crate::{Galileo, Model, Peer, Presto, embed, load_galileo, load_presto};
 
@@ -31,6 +37,12 @@ pub enum AnyModel {
     Presto(Presto),
     /// Galileo nano, with the weights of its makers.
     Galileo(Galileo),
+    /// `EarthPT`, trained here.
+    EarthPt(Box<SystemModel<EarthPtConfig>>),
+    /// `U-BARN`, trained here.
+    UBarn(Box<SystemModel<UBarnConfig>>),
+    /// `OFA-Net`, trained here.
+    Ofa(Box<SystemModel<OfaConfig>>),
 }
 
 impl AnyModel {
@@ -44,6 +56,13 @@ impl AnyModel {
             (KIND, _) => Ok(Self::Surco(Box::new(load_model(folder, device)?.0))),
             (_, Some(Peer::Presto)) => Ok(Self::Presto(load_presto(folder, device)?)),
             (_, Some(Peer::Galileo)) => Ok(Self::Galileo(load_galileo(folder, device)?)),
+            (EarthPtConfig::KIND, _) => {
+                Ok(Self::EarthPt(Box::new(SystemModel::load(folder, device)?.0)))
+            }
+            (UBarnConfig::KIND, _) => {
+                Ok(Self::UBarn(Box::new(SystemModel::load(folder, device)?.0)))
+            }
+            (OfaConfig::KIND, _) => Ok(Self::Ofa(Box::new(SystemModel::load(folder, device)?.0))),
             (kind, None) => {
                 let reason = format!("its kind `{kind}` is none that this version knows");
                 Err(WeightsError::Config { path: folder.join(CONFIG), reason })
@@ -58,6 +77,9 @@ impl AnyModel {
             Self::Surco(_) => KIND,
             Self::Presto(_) => Peer::Presto.name(),
             Self::Galileo(_) => Peer::Galileo.name(),
+            Self::EarthPt(_) => EarthPtConfig::KIND,
+            Self::UBarn(_) => UBarnConfig::KIND,
+            Self::Ofa(_) => OfaConfig::KIND,
         }
     }
 
@@ -82,6 +104,9 @@ impl AnyModel {
                 let batch = monthly::galileo_batch(samples, bands, window)?;
                 Ok(galileo.embed(&batch, Policy::default()))
             }
+            Self::EarthPt(model) => model.embed(samples, bands, window),
+            Self::UBarn(model) => model.embed(samples, bands, window),
+            Self::Ofa(model) => model.embed(samples, bands, window),
         }
     }
 }

@@ -51,6 +51,11 @@ pub use peer::{BandScale, Imported, InputError, Peer, import_peer, load_galileo,
 pub use presto::{NO_CLASS, PRESTO_BANDS, PRESTO_MONTHS, Presto, PrestoBatch, presto_scaled};
 pub use size::{Size, SizeError};
 pub use spectral::{VALUE_FEATURES, value_features};
-pub use systems::SystemError;
+pub use systems::{
+    EARTHPT_DATES, EarthPt, EarthPtBatch, EarthPtConfig, METEOR_APP_BANDS, METEOR_BANDS, Meteor,
+    MeteorApp, MeteorConfig, MeteorNorm, Ofa, OfaBatch, OfaConfig, OfaSensor, ShallowDecoder,
+    SystemConfig, SystemError, SystemModel, TaskMoments, UBARN_SIDE_PX, UBARN_WIDTH, UBarn,
+    UBarnBatch, UBarnConfig,
+};
 pub use torch_file::TorchError;
 pub use weights::{WeightsError, load_model, read_model, save_int8, save_model};

@@ -3,6 +3,23 @@
 //! A system does what its publication says and no more. What it was not made for is a [`SystemError`], never a
 //! silent approximation.
 
+mod conv;
+mod earthpt;
+#[cfg(test)]
+mod formula;
+mod meteor;
+mod model;
+mod ofa;
+mod ubarn;
+
+pub use earthpt::{EARTHPT_DATES, EarthPt, EarthPtBatch, EarthPtConfig};
+pub use meteor::{
+    METEOR_APP_BANDS, METEOR_BANDS, Meteor, MeteorApp, MeteorConfig, MeteorNorm, TaskMoments,
+};
+pub use model::{SystemConfig, SystemModel};
+pub use ofa::{Ofa, OfaBatch, OfaConfig, OfaSensor};
+pub use ubarn::{ShallowDecoder, UBARN_SIDE_PX, UBARN_WIDTH, UBarn, UBarnBatch, UBarnConfig};
+
 use surco_core::{Band, S2_BANDS};
 use surco_data::{BandKind, Sample, SpectralBand};
 
@@ -104,14 +121,40 @@ pub enum SystemError {
     },
 }
 
+impl SystemError {
+    /// The same of another series, where one of several is looked at alone.
+    pub(crate) fn of_series(mut self, number: usize) -> Self {
+        match &mut self {
+            Self::TooManyDates { series, .. }
+            | Self::NoDate { series, .. }
+            | Self::Neighbours { series, .. }
+            | Self::Place { series, .. } => *series = number,
+            Self::Bands { .. } | Self::TooManyMonths { .. } | Self::Input { .. } => {}
+        }
+        self
+    }
+}
+
 /// The place of a band among those of a series.
 pub(crate) fn place_of(wanted: Band, bands: &[SpectralBand]) -> Option<usize> {
+    same_band(&wanted.into(), bands)
+}
+
+/// The place of the band that measures the same: of the same kind and, if it is light, at about the same
+/// wavelength.
+pub(crate) fn same_band(wanted: &SpectralBand, bands: &[SpectralBand]) -> Option<usize> {
     let apart = |band: &SpectralBand| (band.centre_nm - wanted.centre_nm).abs();
-    let near = bands
-        .iter()
-        .enumerate()
-        .filter(|(_, band)| band.kind == BandKind::Optical && apart(band) <= SAME_BAND_NM);
+    let near = bands.iter().enumerate().filter(|(_, band)| {
+        band.kind == wanted.kind && (apart(band) <= SAME_BAND_NM || !is_light(band.kind))
+    });
     near.min_by(|a, b| apart(a.1).total_cmp(&apart(b.1))).map(|(place, _)| place)
+}
+
+fn is_light(kind: BandKind) -> bool {
+    match kind {
+        BandKind::Optical | BandKind::Thermal | BandKind::Other => true,
+        BandKind::RadarCo | BandKind::RadarCross => false,
+    }
 }
 
 /// Places of the ten land bands of Sentinel-2 among those of a series.

@@ -29,6 +29,7 @@ fn ours() -> AnyModel {
         max_dates: 64,
         patch_px: vec![1],
         context: Vec::new(),
+        sight: crate::Sight::Whole,
         card: crate::Card::default(),
     };
     let encoder = fresh(Size::Nano, 1, &Device::flex());

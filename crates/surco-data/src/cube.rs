@@ -7,6 +7,7 @@ use surco_core::{CellId, Fault, Georef, Progress, Scl, Season, Window, band_by_n
 use surco_raster::projection::{CrsError, Projection};
 use surco_store::{CellReader, Store, StoreError};
 
+use crate::calendar::civil;
 use crate::{Sample, SpectralBand};
 
 /// Side of a training window in pixels: one inner chunk of the store.
@@ -231,7 +232,7 @@ pub fn read_cube(
         }
     };
     if let (true, Some(season)) = (kept.is_empty(), season) {
-        let name = |day: Option<&i32>| day.map_or("none".into(), |&d| date_of(d).to_string());
+        let name = |day: Option<&i32>| day.map_or("none".into(), |&d| civil(d).to_string());
         return Err(CubeError::NoDate {
             cell: at.cell.clone(),
             season,
@@ -301,10 +302,6 @@ pub fn read_windows(
 pub(crate) fn day_number(date: jiff::civil::Date) -> i32 {
     let epoch = jiff::civil::date(1970, 1, 1);
     (date - epoch).get_days()
-}
-
-fn date_of(day: i32) -> jiff::civil::Date {
-    jiff::civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(day))
 }
 
 fn bands_of(reader: &CellReader) -> Result<Vec<SpectralBand>, CubeError> {

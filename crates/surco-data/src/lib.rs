@@ -5,6 +5,7 @@
 //! here.
 
 mod batch;
+mod calendar;
 mod context;
 mod cube;
 mod forecast_table;
@@ -17,6 +18,7 @@ mod table;
 pub mod weather;
 
 pub use batch::{Batch, BatchSpec, PatchGrid, QueryGrid, SampleTokens};
+pub use calendar::{day_of_year, month_of};
 pub use context::{Context, STATIC_FEATURES, static_token};
 pub use cube::{Cube, CubeError, SeriesWindow, read_cube, read_windows};
 pub use forecast_table::{ForecastRow, ForecastTableError, write_forecasts};

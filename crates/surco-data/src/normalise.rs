@@ -72,6 +72,14 @@ impl Normalisation {
         Self { bands: bands.to_vec(), mean, deviation }
     }
 
+    /// The part that belongs to the bands at these places.
+    #[must_use]
+    pub fn only(&self, places: &[usize]) -> Self {
+        let of = |all: &[f32]| places.iter().map(|&place| all[place]).collect();
+        let bands = places.iter().map(|&place| self.bands[place]).collect();
+        Self { bands, mean: of(&self.mean), deviation: of(&self.deviation) }
+    }
+
     /// The bands this was measured on.
     #[must_use]
     pub fn bands(&self) -> &[SpectralBand] {
@@ -128,6 +136,8 @@ mod tests {
         assert!((at[0].0 - 0.2).abs() < 1e-6 && (at[0].1 - 0.1).abs() < 1e-6, "{at:?}");
         assert!((at[1].0 - 0.3).abs() < 1e-6, "half way between 0.2 and 0.4: {at:?}");
         assert!((at[2].0 - 0.4).abs() < 1e-6, "held at the end: {at:?}");
+        let last = norm.only(&[1]);
+        assert_eq!((last.bands(), last.at(&bands[..1])), (&bands[1..], norm.at(&bands[1..])));
     }
 
     #[test]

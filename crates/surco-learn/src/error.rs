@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use surco_core::Fault;
-use surco_net::WeightsError;
+use surco_net::{SystemError, WeightsError};
 
 /// Why learning stopped.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,9 @@ pub enum LearnError {
     /// A model could not be read or written.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// A published system cannot do what it is asked for.
+    #[error(transparent)]
+    System(#[from] SystemError),
     /// A checkpoint cannot be read.
     #[error(
         "checkpoint {path} cannot be read: {reason}; delete that folder to resume from the one before"
@@ -87,7 +90,7 @@ impl LearnError {
         match self {
             Self::Io { .. } | Self::Diverged { .. } | Self::Stopped { .. } => Fault::Failed,
             Self::Weights(error) => error.fault(),
-            Self::Checkpoint { .. } | Self::TooLittle { .. } => Fault::Input,
+            Self::Checkpoint { .. } | Self::TooLittle { .. } | Self::System(_) => Fault::Input,
             Self::Config { .. } | Self::OtherRun { .. } | Self::Exists { .. } => Fault::Usage,
         }
     }

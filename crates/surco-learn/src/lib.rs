@@ -18,6 +18,7 @@ mod ridge;
 mod run;
 mod speed;
 mod step;
+mod systems;
 mod trainer;
 pub mod workload;
 
@@ -26,7 +27,8 @@ pub use error::LearnError;
 pub use meta::{MetaConfig, MetaTask, meta_train};
 pub use precision::Precision;
 pub use pretext::{MaskWeights, Masked, Masks, PretextWeights, hide, masked_loss};
-pub use pretrain::{PretrainConfig, SeriesPool, pretrain};
+pub use pretrain::{PretrainConfig, SeriesPool, System, pretrain};
 pub use ridge::Ridge;
 pub use run::{Curve, CurvePoint, RunSummary, open_run};
 pub use speed::{SpeedPoint, Throughput, peak_flops_per_s};
+pub use systems::pretrain_system;

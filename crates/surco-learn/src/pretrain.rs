@@ -20,13 +20,13 @@ use crate::run::{RunSummary, open_run};
 use crate::speed::training_work;
 use crate::trainer::{Objective, Recipe, Trainer, Work};
 
-pub use config::PretrainConfig;
+pub use config::{PretrainConfig, System};
 
 /// Fewest series to train on: batches of fewer would hold the same series twice.
-const FEWEST_SERIES: usize = 64;
+pub(crate) const FEWEST_SERIES: usize = 64;
 
 /// Series of the validation, at most.
-const VALIDATION_SERIES: usize = 512;
+pub(crate) const VALIDATION_SERIES: usize = 512;
 
 /// Series to learn from, the ones for validation from other places.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +60,13 @@ pub fn pretrain(
     progress: &dyn Progress,
 ) -> Result<(Model, RunSummary), LearnError> {
     config.check()?;
+    if config.system != System::Surco {
+        return Err(LearnError::Config {
+            key: "system",
+            value: format!("{:?}", config.system).to_lowercase(),
+            remedy: "this trains ours alone; leave the key out".into(),
+        });
+    }
     config.precision.check(devices)?;
     if pool.train.len() < FEWEST_SERIES || pool.validation.is_empty() {
         return Err(LearnError::TooLittle {
@@ -98,7 +105,7 @@ pub fn pretrain(
     Ok((model, summary))
 }
 
-fn recipe_of(config: &PretrainConfig) -> Recipe {
+pub(crate) fn recipe_of(config: &PretrainConfig) -> Recipe {
     Recipe {
         steps: config.steps,
         learning_rate: config.learning_rate,
@@ -111,7 +118,7 @@ fn recipe_of(config: &PretrainConfig) -> Recipe {
     }
 }
 
-fn toml_of(config: &PretrainConfig) -> Result<String, LearnError> {
+pub(crate) fn toml_of(config: &PretrainConfig) -> Result<String, LearnError> {
     toml::to_string(config).map_err(|e| LearnError::Config {
         key: "schema",
         value: config.schema.to_string(),

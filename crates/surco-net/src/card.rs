@@ -3,7 +3,7 @@
 use burn::module::Module;
 
 use crate::peer::{Peer, Source};
-use crate::{Model, ModelConfig};
+use crate::{Card, Model, ModelConfig};
 
 /// The card of a model of this family whose weights have this name and hash.
 pub(crate) fn model_card(model: &Model, weights: &str, sha256: &str) -> String {
@@ -87,6 +87,29 @@ pub(crate) fn peer_card(peer: Peer, parameters: usize, source: &Source, sha256: 
         ("data, seeds, figures", "see the paper".into()),
     ];
     written(title, Some("mit"), &rows, left_out)
+}
+
+/// The card of a published system trained here.
+pub(crate) fn system_card(
+    kind: &str,
+    rows: [(&'static str, String); 4],
+    card: &Card,
+    sha256: &str,
+) -> String {
+    let mut all = rows.to_vec();
+    all.extend([
+        ("data", listed(&card.data)),
+        ("how", listed(&card.stages)),
+        ("made with", format!("Surco {}", card.version)),
+        ("weights", format!("`model.safetensors`, F32, SHA-256 `{sha256}`")),
+        (
+            "licence",
+            "not recorded: it is for whoever trained it to say, within those of the data".into(),
+        ),
+    ]);
+    let limits = "Limits: the shapes are those of its publication, the weights are not; it has seen the data above \
+                  and nothing else.";
+    written(kind, None, &all, limits)
 }
 
 fn listed(items: &[String]) -> String {

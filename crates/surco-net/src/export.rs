@@ -6,12 +6,15 @@ use burn::tensor::Device;
 
 use crate::folder::{CARD, CONFIG, Recorded, read_file, weights_name, write_file};
 use crate::peer::{Peer, check_peer};
+use crate::systems::{
+    EarthPtConfig, MeteorConfig, OfaConfig, SystemConfig, SystemModel, UBarnConfig,
+};
 use crate::weights::{KIND, WeightsError, load_model, read_named, save_int8};
 
 /// What an export wrote.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exported {
-    /// Kind of the model: `surco`, or the name of a [`Peer`].
+    /// Kind of the model: `surco`, the name of a [`Peer`], or that of a published system trained here.
     pub kind: String,
     /// SHA-256 of its weights.
     pub weights_sha256: String,
@@ -32,6 +35,10 @@ pub fn export_model(folder: &Path, out: &Path) -> Result<Exported, WeightsError>
     match (recorded.kind.as_str(), Peer::named(&recorded.kind)) {
         (KIND, _) => drop(read_named(&config, name, &weights, folder, &Device::flex())?),
         (_, Some(peer)) => check_peer(peer, &recorded, &weights, folder)?,
+        (EarthPtConfig::KIND, _) => check::<EarthPtConfig>(&recorded, &weights, folder)?,
+        (UBarnConfig::KIND, _) => check::<UBarnConfig>(&recorded, &weights, folder)?,
+        (OfaConfig::KIND, _) => check::<OfaConfig>(&recorded, &weights, folder)?,
+        (MeteorConfig::KIND, _) => check::<MeteorConfig>(&recorded, &weights, folder)?,
         (kind, None) => {
             let reason = format!("its kind `{kind}` is none that this version knows");
             return Err(WeightsError::Config { path: folder.join(CONFIG), reason });
@@ -56,4 +63,13 @@ pub fn export_int8(folder: &Path, out: &Path) -> Result<Exported, WeightsError> 
     let weights_sha256 = save_int8(&model, out)?;
     let files = [weights_name(out), CARD, CONFIG].map(|name| out.join(name)).into();
     Ok(Exported { kind: KIND.into(), weights_sha256, files })
+}
+
+/// Fails unless a published system can be built of these.
+fn check<C: SystemConfig>(
+    recorded: &Recorded,
+    weights: &[u8],
+    folder: &Path,
+) -> Result<(), WeightsError> {
+    SystemModel::<C>::read(recorded, weights, folder, &Device::flex()).map(drop)
 }

@@ -13,6 +13,7 @@ mod embed;
 mod embed_cube;
 mod encoder;
 mod export;
+mod features;
 mod folder;
 mod forecast;
 mod galileo;
@@ -25,6 +26,7 @@ pub mod reference;
 mod size;
 mod source;
 mod spectral;
+mod systems;
 mod torch_file;
 mod transformer;
 mod turns;
@@ -35,6 +37,7 @@ pub use embed::{EMBED_CHUNK, embed, nested};
 pub use embed_cube::{CubeGrid, embed_cube};
 pub use encoder::{Encoder, NESTED_WIDTHS};
 pub use export::{Exported, export_int8, export_model};
+pub use features::AnyModel;
 pub use forecast::{
     Asked, FORECAST_FILES, ForecastConfig, ForecastHead, Forecaster, Horizon, Later, NDVI, Outlook,
     Predicted, Shown, Spread, forecast, load_forecaster, outlook, red_and_nir, save_forecaster,
@@ -48,5 +51,11 @@ pub use peer::{BandScale, Imported, InputError, Peer, import_peer, load_galileo,
 pub use presto::{NO_CLASS, PRESTO_BANDS, PRESTO_MONTHS, Presto, PrestoBatch, presto_scaled};
 pub use size::{Size, SizeError};
 pub use spectral::{VALUE_FEATURES, value_features};
+pub use systems::{
+    EARTHPT_DATES, EarthPt, EarthPtBatch, EarthPtConfig, METEOR_APP_BANDS, METEOR_BANDS, Meteor,
+    MeteorApp, MeteorConfig, MeteorNorm, Ofa, OfaBatch, OfaConfig, OfaSensor, ShallowDecoder,
+    SystemConfig, SystemError, SystemModel, TaskMoments, UBARN_SIDE_PX, UBARN_WIDTH, UBarn,
+    UBarnBatch, UBarnConfig,
+};
 pub use torch_file::TorchError;
 pub use weights::{WeightsError, load_model, read_model, save_int8, save_model};

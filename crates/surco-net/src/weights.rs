@@ -198,15 +198,18 @@ pub(crate) fn read_named(
 fn build(config: &ModelConfig, weights: &[u8], device: &Device) -> Result<Encoder, String> {
     let file = SafeTensors::deserialize(weights).map_err(|e| e.to_string())?;
     // Before room is made for them: a config may ask for two billion.
-    let held: usize = file.iter().map(|(_, view)| view.data().len()).sum();
-    let needed = config.size.params() * size_of::<f32>() as u64;
-    if held as u64 != needed {
-        return Err(format!(
-            "its tensors have {held} bytes, but those of size {} have {needed}",
-            config.size
-        ));
-    }
+    check_bytes(&file, config.size.params(), &format!("size {}", config.size))?;
     Ok(filled(fresh(config.size, 0, device), &file)?.with_sight(config.sight))
+}
+
+/// Fails unless a file holds the values of so many 32-bit parameters.
+pub(crate) fn check_bytes(file: &SafeTensors<'_>, params: u64, of: &str) -> Result<(), String> {
+    let held: usize = file.iter().map(|(_, view)| view.data().len()).sum();
+    let needed = params * size_of::<f32>() as u64;
+    if held as u64 == needed {
+        return Ok(());
+    }
+    Err(format!("its tensors have {held} bytes, but those of {of} have {needed}"))
 }
 
 /// A module with the weights of a file that holds them and nothing else.

@@ -26,6 +26,9 @@ pub struct PretrainConfig {
     pub out: PathBuf,
     /// Size of the encoder.
     pub size: Size,
+    /// What is trained: ours, or a published system.
+    #[serde(default)]
+    pub system: System,
     /// Number of optimiser steps.
     pub steps: u64,
     /// Series a step.
@@ -87,6 +90,21 @@ pub struct PretrainConfig {
     /// Steps between validations.
     #[serde(default = "defaults::validate")]
     pub validate_every_steps: u64,
+}
+
+/// What a run trains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum System {
+    /// Our encoder.
+    #[default]
+    Surco,
+    /// A decoder of the series of a pixel (Smith et al. 2023).
+    EarthPt,
+    /// A U-Net on every date and a transformer over dates (Dumeur et al. 2024); of one size, whatever `size` says.
+    UBarn,
+    /// One patch embedding a sensor and one Vision Transformer (Xiong et al. 2024).
+    Ofa,
 }
 
 mod defaults {

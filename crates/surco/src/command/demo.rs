@@ -15,8 +15,8 @@ use surco_core::{CellId, Georef, Legend, Progress, Window};
 use surco_data::{Cube, PointLabel, SeriesWindow, read_cube};
 use surco_eval::fewshot::{DrawDesign, Episode, SuiteResult, draw_episodes};
 use surco_learn::{
-    MaskWeights, MetaConfig, Precision, PretextWeights, PretrainConfig, RunSummary, meta_train,
-    pretrain,
+    MaskWeights, MetaConfig, Precision, PretextWeights, PretrainConfig, RunSummary, System,
+    meta_train, pretrain,
 };
 use surco_map::area::{
     AreaEstimate, SampleDesign, StratifiedSample, estimate_areas, stratified_sample,
@@ -243,6 +243,7 @@ fn pretrain_config(out: &Path, seed: u64) -> PretrainConfig {
         stores: vec![out.join("store/abroad")],
         out: out.join("run"),
         size: Size::Nano,
+        system: System::Surco,
         steps: 400,
         batch: 128,
         micro_batch: 32,

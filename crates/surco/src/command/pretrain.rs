@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use surco_learn::{Curve, LearnError, PretrainConfig, Throughput, pretrain};
+use surco_learn::{Curve, LearnError, PretrainConfig, Throughput, pretrain_system};
 use surco_net::Device;
 
 use crate::learning::{WindowCuts, pool, read_config};
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args, devices: &[Device], screen: &Screen) -> anyhow::R
     let cuts = WindowCuts { windows: config.windows, window_px: config.window_px };
     let pool = pool(&config.stores, cuts, config.seed, screen)?;
     let started = std::time::Instant::now();
-    let trained = pretrain(&config, &pool, args.resume, devices, screen);
+    let trained = pretrain_system(&config, &pool, args.resume, devices, screen);
     let (_, done) = drawn(trained, &config.out)?;
     let seconds = started.elapsed().as_secs_f64();
     let tokens: u64 = done.curve.0.iter().map(|p| p.tokens).sum();

@@ -1,0 +1,286 @@
+//! METEOR: a `ResNet` of twelve convolutions that is adapted to a task by a few steps, one class against the others.
+//!
+//! | | |
+//! |---|---|
+//! | source | Rußwurm, Wang, Kellenberger, Roscher and Tuia 2024, *Meta-learning to address diverse Earth observation problems across resolutions* (Commun. Earth Environ. 5:37); `meteor/models/resnet.py` of MarcCoru/meteor, MIT, after HJ-Yoo/BOIL |
+//! | input | images `[m, b, y, x]` of any of its 15 bands: radar in dB / 100, reflectance |
+//! | output | a score an image, `[m, 1]` |
+//! | size | 8,004,993 parameters at 15 bands |
+//! | config | [`MeteorConfig`] |
+//!
+//! Four blocks of three convolutions, 64, 128, 256 and 512 wide, each beside a convolution of one pixel; leaky `ReLU`;
+//! images are halved after the first three. Norms are by image (a group norm with as many groups as channels) or by
+//! task. Fewer bands are fewer rows of the first kernels. [`MeteorApp`] is what its demonstration of 2022 ran:
+//! another, smaller network, whose weights are the only ones published in its repository.
+//!
+//! Dropout and `DropBlock` are off in the published configuration and left out; so is the head for segmentation.
+//!
+//! Axes in names: `m` images, `b` bands, `d` width.
+
+mod app;
+mod norm;
+
+pub use app::{METEOR_APP_BANDS, MeteorApp};
+pub use norm::TaskMoments;
+
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
+use burn::tensor::{Device, Tensor, activation, module};
+use serde::{Deserialize, Serialize};
+use surco_kernels::{Projection, linear};
+
+use crate::Card;
+use crate::systems::{SystemConfig, SystemError, SystemModel};
+
+use norm::{ImageNorm, Pass};
+
+const KIND: &str = "meteor";
+const WIDTHS: [usize; 4] = [64, 128, 256, 512];
+const LEAK: f64 = 0.01;
+
+/// Its bands in order, as its code names them.
+pub const METEOR_BANDS: [&str; 15] = [
+    "S1VV", "S1VH", "S2B1", "S2B2", "S2B3", "S2B4", "S2B5", "S2B6", "S2B7", "S2B8", "S2B8A",
+    "S2B9", "S2B10", "S2B11", "S2B12",
+];
+
+/// What the norms of METEOR are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MeteorNorm {
+    /// Each channel of each image (Ulyanov et al. 2016), as published.
+    Instance,
+    /// That, blended with the channel over the examples of the task by a share that is learned (Bronskill et al. 2020,
+    /// TaskNorm-I).
+    Task,
+}
+
+/// What builds a METEOR again but its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeteorConfig {
+    /// Version of this file.
+    pub schema: u32,
+    /// Its bands, of [`METEOR_BANDS`], in their order.
+    pub bands: Vec<String>,
+    /// What its norms are over.
+    pub norm: MeteorNorm,
+    /// How it came to be.
+    pub card: Card,
+}
+
+impl MeteorConfig {
+    /// All fifteen bands.
+    #[must_use]
+    pub fn new(norm: MeteorNorm) -> Self {
+        let bands = METEOR_BANDS.map(String::from).to_vec();
+        Self { schema: crate::folder::SCHEMA, bands, norm, card: Card::default() }
+    }
+}
+
+impl SystemConfig for MeteorConfig {
+    type Net = Meteor;
+
+    const KIND: &'static str = KIND;
+
+    fn check(&self) -> Result<(), String> {
+        match self.bands.iter().find(|band| !METEOR_BANDS.contains(&band.as_str())) {
+            Some(band) => Err(format!("it has no band `{band}`")),
+            None if self.bands.is_empty() => Err("it has no band".into()),
+            None => Ok(()),
+        }
+    }
+
+    fn params(&self) -> u64 {
+        let shares = match self.norm {
+            MeteorNorm::Instance => 0,
+            MeteorNorm::Task => 2,
+        };
+        let block = |from: usize, to: usize| 10 * from * to + 18 * to * to + 4 * (2 * to + shares);
+        let first = std::iter::once(self.bands.len());
+        let blocks: usize = first.chain(WIDTHS).zip(WIDTHS).map(|(from, to)| block(from, to)).sum();
+        (blocks + WIDTHS[3] + 1) as u64
+    }
+
+    fn build(&self, device: &Device) -> Meteor {
+        let first = std::iter::once(self.bands.len());
+        let widths = first.chain(WIDTHS).zip(WIDTHS);
+        // As the code has it: the third halving has a rim of a pixel, and the fourth block none.
+        let rims = [Some(0), Some(0), Some(1), None];
+        let blocks = widths
+            .zip(rims)
+            .map(|((from, to), rim)| Block::new(from, to, rim, self.norm, device))
+            .collect();
+        Meteor { blocks, score: glorot([WIDTHS[3], 1], WIDTHS[3] + 1, device), bias: zeros(device) }
+    }
+
+    fn card(&self) -> &Card {
+        &self.card
+    }
+
+    fn with_card(self, card: Card) -> Self {
+        Self { card, ..self }
+    }
+
+    fn rows(&self) -> [(&'static str, String); 4] {
+        [
+            ("what", format!("METEOR's ResNet-12, {} parameters", self.params())),
+            ("input", format!("images of {}", self.bands.join(", "))),
+            ("output", "a score an image, to be adapted to a class".into()),
+            (
+                "made after",
+                "Rußwurm et al. 2024, Commun. Earth Environ. 5:37, github.com/MarcCoru/meteor"
+                    .into(),
+            ),
+        ]
+    }
+}
+
+fn zeros(device: &Device) -> Param<Tensor<1>> {
+    Initializer::Zeros.init([1], device)
+}
+
+/// Uniform, by the inputs and outputs together (Glorot and Bengio 2010), as PyTorch's `xavier_uniform_`.
+fn glorot<const D: usize>(shape: [usize; D], fans: usize, device: &Device) -> Param<Tensor<D>> {
+    let most = (6.0 / fans as f64).sqrt();
+    Initializer::Uniform { min: -most, max: most }.init(shape, device)
+}
+
+/// A kernel without bias, and the norm of what it gives.
+#[derive(Module, Debug)]
+struct Normed {
+    weight: Param<Tensor<4>>,
+    norm: ImageNorm,
+}
+
+impl Normed {
+    fn new([from, to]: [usize; 2], side: usize, norm: MeteorNorm, device: &Device) -> Self {
+        let fans = (from + to) * side * side;
+        Self {
+            weight: glorot([to, from, side, side], fans, device),
+            norm: ImageNorm::new(to, norm, device),
+        }
+    }
+
+    fn forward(&self, x_mbyx: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<4> {
+        let rim = self.weight.dims()[2] / 2;
+        let options = ConvOptions::new([1; 2], [rim; 2], [1; 2], 1);
+        self.norm.forward(module::conv2d(x_mbyx, self.weight.val(), None, options), pass)
+    }
+
+    /// The rows of some of its bands.
+    fn sliced(self, rows: &[usize]) -> Self {
+        let weight = self.weight.map(|weight| {
+            let rows: Vec<Tensor<4>> =
+                rows.iter().map(|&row| weight.clone().narrow(1, row, 1)).collect();
+            Tensor::cat(rows, 1)
+        });
+        Self { weight, ..self }
+    }
+}
+
+/// Three convolutions beside one of a pixel.
+#[derive(Module, Debug)]
+struct Block {
+    convolutions: [Normed; 3],
+    beside: Normed,
+    /// The rim of the halving; none is halved without.
+    #[module(skip)]
+    rim: Option<usize>,
+}
+
+impl Block {
+    fn new(from: usize, to: usize, rim: Option<usize>, norm: MeteorNorm, device: &Device) -> Self {
+        Self {
+            convolutions: [
+                Normed::new([from, to], 3, norm, device),
+                Normed::new([to, to], 3, norm, device),
+                Normed::new([to, to], 3, norm, device),
+            ],
+            beside: Normed::new([from, to], 1, norm, device),
+            rim,
+        }
+    }
+
+    fn forward(&self, x_mbyx: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<4> {
+        let [first, second, third] = &self.convolutions;
+        let leaky = |x| activation::leaky_relu(x, LEAK);
+        let y_mdyx = leaky(first.forward(x_mbyx.clone(), pass));
+        let y_mdyx = leaky(second.forward(y_mdyx, pass));
+        let y_mdyx = third.forward(y_mdyx, pass) + self.beside.forward(x_mbyx, pass);
+        let y_mdyx = leaky(y_mdyx);
+        match self.rim {
+            Some(rim) => {
+                module::max_pool2d(y_mdyx, MaxPoolOptions::new([2; 2]).with_padding([rim; 2]))
+            }
+            None => y_mdyx,
+        }
+    }
+}
+
+/// The network.
+#[derive(Module, Debug)]
+pub struct Meteor {
+    blocks: Vec<Block>,
+    score: Param<Tensor<2>>,
+    bias: Param<Tensor<1>>,
+}
+
+impl Meteor {
+    /// A score an image, `[m, 1]`; where norms are by task, the images are the examples of the task.
+    #[must_use]
+    pub fn forward(&self, images_mbyx: Tensor<4>) -> Tensor<2> {
+        self.examples(images_mbyx).0
+    }
+
+    /// A score of each example of a task, and what norms by task keep of them.
+    #[must_use]
+    pub fn examples(&self, images_mbyx: Tensor<4>) -> (Tensor<2>, TaskMoments) {
+        let mut moments = TaskMoments::of(images_mbyx.dims()[0]);
+        let scores = self.scores(images_mbyx, &mut Pass::Examples(&mut moments));
+        (scores, moments)
+    }
+
+    /// A score an image of a task whose examples were seen.
+    #[must_use]
+    pub fn forward_in(&self, images_mbyx: Tensor<4>, task: &TaskMoments) -> Tensor<2> {
+        self.scores(images_mbyx, &mut Pass::Task { moments: task, next: 0 })
+    }
+
+    fn scores(&self, images_mbyx: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<2> {
+        let through = |x_mbyx, block: &Block| block.forward(x_mbyx, pass);
+        let x_mdyx = self.blocks.iter().fold(images_mbyx, through);
+        let [m, d, rows, columns] = x_mdyx.dims();
+        let x_md = x_mdyx.reshape([m, d, rows * columns]).mean_dim(2).reshape([m, d]);
+        linear(x_md, Projection { weight: self.score.val(), bias: Some(self.bias.val()) })
+    }
+}
+
+impl SystemModel<MeteorConfig> {
+    /// The same for fewer bands: the rows of the first kernels that belong to them.
+    ///
+    /// # Errors
+    /// [`SystemError::Bands`] naming a band that it does not have.
+    pub fn with_bands(self, wanted: &[&str]) -> Result<Self, SystemError> {
+        let Self { mut net, mut config } = self;
+        let rows: Vec<usize> = wanted
+            .iter()
+            .map(|&band| {
+                config.bands.iter().position(|own| own == band).ok_or_else(|| SystemError::Bands {
+                    system: KIND,
+                    missing: format!("weights for the band {band}"),
+                    found: config.bands.join(", "),
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        let first = net.blocks.remove(0);
+        let [convolution, second, third] = first.convolutions;
+        let convolutions = [convolution.sliced(&rows), second, third];
+        net.blocks.insert(0, Block { convolutions, beside: first.beside.sliced(&rows), ..first });
+        config.bands = wanted.iter().map(|band| (*band).into()).collect();
+        Ok(Self { net, config })
+    }
+}
+
+#[cfg(test)]
+mod tests;

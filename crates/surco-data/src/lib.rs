@@ -7,6 +7,7 @@
 mod batch;
 mod context;
 mod cube;
+mod exclude;
 mod forecast_table;
 mod labels;
 mod normalise;
@@ -19,6 +20,7 @@ pub mod weather;
 pub use batch::{Batch, BatchSpec, PatchGrid, QueryGrid, SampleTokens};
 pub use context::{Context, STATIC_FEATURES, static_token};
 pub use cube::{Cube, CubeError, SeriesWindow, read_cube, read_windows};
+pub use exclude::{Degrees, Exclusion, ExclusionError};
 pub use forecast_table::{ForecastRow, ForecastTableError, write_forecasts};
 pub use labels::{LabelError, Labels, PointLabel, read_labels};
 pub use normalise::Normalisation;

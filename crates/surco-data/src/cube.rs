@@ -8,7 +8,7 @@ use surco_raster::projection::{CrsError, Projection};
 use surco_store::{CellReader, Store, StoreError};
 
 use crate::calendar::civil;
-use crate::{Sample, SpectralBand};
+use crate::{Degrees, Sample, SpectralBand};
 
 /// Side of a training window in pixels: one inner chunk of the store.
 const WINDOW_PX: usize = 64;
@@ -188,6 +188,20 @@ impl Cube {
         let (lon, lat) =
             projection.to_lonlat(self.georef.x0_m + east, self.georef.y0_m - north).ok()?;
         Some([lon, lat])
+    }
+
+    /// West, south, east and north of a window's ground in degrees, from its corners.
+    #[must_use]
+    pub fn degrees(&self, at: &Window) -> Option<Degrees> {
+        let projection = Projection::from_epsg(self.georef.epsg).ok()?;
+        let mut out = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
+        for (row, col) in [(0, 0), (0, at.cols), (at.rows, 0), (at.rows, at.cols)] {
+            let x = self.georef.x0_m + self.georef.px_m * (at.col + col) as f64;
+            let y = self.georef.y0_m - self.georef.px_m * (at.row + row) as f64;
+            let (lon, lat) = projection.to_lonlat(x, y).ok()?;
+            out = [out[0].min(lon), out[1].min(lat), out[2].max(lon), out[3].max(lat)];
+        }
+        Some(out)
     }
 
     /// All series, row by row.

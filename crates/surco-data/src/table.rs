@@ -103,11 +103,15 @@ pub struct SeriesTable {
     pub places: Vec<[f64; 2]>,
     /// Spatial block of each point.
     pub blocks: Vec<String>,
+    /// Licence, as `meta.json` tells it; empty if it does not.
+    pub licence: String,
 }
 
 #[derive(Deserialize)]
 struct Meta {
     name: String,
+    #[serde(default)]
+    licence: String,
     columns: BTreeMap<String, MetaColumn>,
 }
 
@@ -213,6 +217,7 @@ pub fn read_table(points: &Path, series: &Path) -> Result<SeriesTable, TableErro
         labels,
         places,
         blocks,
+        licence: meta.licence,
     })
 }
 

@@ -17,7 +17,7 @@ use surco_core::Fault;
 
 pub use input::{
     AreaRow, Chip, ClassGrid, ConfusionTable, Curve, CurvePoint, Facts, FewShotTable, Hole,
-    MapAndTruth, NdviCurve, NdviPoint, Picture, Report, SampledAccuracy, Scene, Stage,
+    MapAndTruth, NdviCurve, NdviPoint, Picture, PlainTable, Report, SampledAccuracy, Scene, Stage,
 };
 
 /// Why a report could not be made.

@@ -67,6 +67,38 @@ impl Paired {
         };
         Some(Self { mean, sd, n, t, p })
     }
+
+    /// The interval that holds the mean difference with 95 % confidence, where each pair was scored on a
+    /// new random split of one set with `test_to_train` points judged for one learned from; `None` under
+    /// two pairs.
+    ///
+    /// Splits of one set share points, so the variance of their mean is σ²·(1/n + test/train), not σ²/n.
+    ///
+    /// # Source
+    /// Nadeau and Bengio 2003, *Inference for the generalization error*, §6 (corrected resampled t).
+    #[must_use]
+    pub fn interval(&self, test_to_train: f64) -> Option<[f64; 2]> {
+        if self.n < 2 {
+            return None;
+        }
+        let error = self.sd * (1.0 / self.n as f64 + test_to_train).sqrt();
+        let half = student_95((self.n - 1) as f64) * error;
+        Some([self.mean - half, self.mean + half])
+    }
+}
+
+/// The |t| that Student's distribution exceeds with chance 0.05.
+fn student_95(degrees: f64) -> f64 {
+    let (mut low, mut high) = (0.0, 20.0);
+    for _ in 0..60 {
+        let middle = f64::midpoint(low, high);
+        if student_two_sided(middle, degrees) > 0.05 {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    high
 }
 
 /// Chance of a larger |t| under Student's distribution.
@@ -151,6 +183,19 @@ mod tests {
             let p = got.p.unwrap();
             assert!((p / case.p - 1.0).abs() < 1e-8, "p {p} is not {}", case.p);
         }
+    }
+
+    /// Quantiles from the table of Student's t: 12.706, 4.303, 2.776. By hand for differences 1, 2, 3:
+    /// mean 2, sd 1, n = 3, one judged for three learned from: 4.303 · √(1/3 + 1/3) = 3.513.
+    #[test]
+    fn the_interval_is_students_widened_for_shared_points() {
+        for (degrees, want) in [(1.0, 12.706), (2.0, 4.303), (4.0, 2.776)] {
+            assert!((student_95(degrees) - want).abs() < 6e-4, "{degrees}");
+        }
+        let pair = Paired::of(&[1.0, 2.0, 3.0], &[0.0; 3]).unwrap();
+        let [low, high] = pair.interval(1.0 / 3.0).unwrap();
+        assert!((low + 1.513).abs() < 1e-3 && (high - 5.513).abs() < 1e-3, "{low} {high}");
+        assert_eq!(Paired::of(&[1.0], &[0.0]).unwrap().interval(0.3), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod checkpoint;
 mod crops;
 mod error;
 mod events;
+mod finetune;
 mod meta;
 mod precision;
 mod prefetch;
@@ -24,6 +25,7 @@ pub mod workload;
 
 pub use adapt::{Adapter, AdapterFeatures, Features, adapt};
 pub use error::LearnError;
+pub use finetune::{FineTuneTask, FineTuned, fine_tune};
 pub use meta::{MetaConfig, MetaTask, meta_train};
 pub use precision::Precision;
 pub use pretext::{MaskWeights, Masked, Masks, PretextWeights, hide, masked_loss};

@@ -53,6 +53,8 @@ pub(crate) fn fault_of(error: &anyhow::Error) -> Fault {
             surco_map::area::AreaError,
             surco_eval::fewshot::FewShotError,
             surco_eval::fewshot::DrawError,
+            surco_eval::forest::FitError,
+            surco_eval::pretraining::SplitError,
             surco_eval::report::ReportError,
             surco_eval::metrics::MetricError,
             surco_raster::cog::CogError,

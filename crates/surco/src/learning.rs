@@ -1,12 +1,14 @@
 //! From a store to what learning takes: series by place.
 
+mod tables;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::de::DeserializeOwned;
 use surco_core::{Block, Progress, Window, fold_of};
-use surco_data::{Cube, PointLabel, Sample, read_windows};
+use surco_data::{Cube, Exclusion, PointLabel, Sample, read_windows};
 use surco_learn::SeriesPool;
 use surco_store::Store;
 
@@ -43,28 +45,46 @@ pub(crate) struct WindowCuts {
     pub(crate) window_px: usize,
 }
 
-/// Series or small windows of stores to pre-train on, validation held out by blocks of 160 m.
+/// Where series to pre-train on come from, and what of it must not be seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sources<'a> {
+    pub(crate) stores: &'a [PathBuf],
+    pub(crate) tables: &'a [PathBuf],
+    pub(crate) exclusion: &'a Exclusion,
+}
+
+/// Series or small windows of stores and series of tables to pre-train on, validation held out by blocks of
+/// 160 m, or of the table.
 ///
 /// Seasons are moved by whole years into the latest one, so that the age of
-/// an image tells nothing.
+/// an image tells nothing. What the exclusion meets is not in the pool, and the pool says so.
 pub(crate) fn pool(
-    stores: &[PathBuf],
+    sources: Sources<'_>,
     cuts: WindowCuts,
     seed: u64,
     progress: &dyn Progress,
 ) -> anyhow::Result<SeriesPool> {
     let mut pool = SeriesPool::default();
     let mut cubes = Vec::new();
-    for store in stores {
-        let share = cuts.windows.div_ceil(stores.len());
+    for store in sources.stores {
+        let share = cuts.windows.div_ceil(sources.stores.len());
         cubes.extend(read_windows(&Store::open(store)?, None, share, seed, progress)?);
         pool.data.push(store.display().to_string());
     }
-    let Some(end) = cubes.iter().filter_map(|c| c.days.last()).max().map(|d| d + 1) else {
-        return Err(BadInput("the stores hold no date".into()).into());
+    let tables = tables::read(sources.tables, sources.exclusion)?;
+    pool.data.extend(tables.iter().map(|t| t.told.clone()));
+    pool.data.extend(sources.exclusion.told());
+    let seen = |day: &&i32| sources.exclusion.allows(**day);
+    let last = cubes.iter().filter_map(|c| c.days.iter().rev().find(seen)).max().copied();
+    let last = last.max(tables.iter().filter_map(tables::Table::last_day).max());
+    let Some(end) = last.map(|d| d + 1) else {
+        return Err(BadInput("stores and tables hold no date that may be seen".into()).into());
     };
-    pool.bands.clone_from(&cubes[0].bands);
+    pool.bands = cubes.first().map_or_else(|| tables[0].bands.clone(), |c| c.bands.clone());
     pool.window = (end - YEAR_DAYS, end);
+    for table in &tables {
+        table.add_to(&mut pool, end)?;
+    }
     for cube in &cubes {
         if cube.bands != pool.bands {
             let text = format!(
@@ -73,17 +93,27 @@ pub(crate) fn pool(
             );
             return Err(BadInput(text).into());
         }
-        let last = cube.days.last().copied().unwrap_or(end);
-        let years = f64::from(end - last) / YEAR;
-        let shift = (years.floor() * YEAR).round() as i32;
+        let Some(&last) = cube.days.iter().rev().find(seen) else { continue };
+        let shift = shift_of(last, end);
         let first = cube.days.first().copied().unwrap_or(end) + shift;
         pool.window.0 = pool.window.0.min(first);
-        add_series(&mut pool, cube, shift, cuts.window_px);
+        add_series(&mut pool, cube, (shift, sources.exclusion), cuts.window_px);
     }
     Ok(pool)
 }
 
-fn add_series(pool: &mut SeriesPool, cube: &Cube, shift: i32, side: usize) {
+/// Days that bring the last of a series into the year before `end`, by whole years.
+fn shift_of(last: i32, end: i32) -> i32 {
+    let years = f64::from(end - last) / YEAR;
+    (years.floor() * YEAR).round() as i32
+}
+
+fn add_series(
+    pool: &mut SeriesPool,
+    cube: &Cube,
+    (shift, exclusion): (i32, &Exclusion),
+    side: usize,
+) {
     let size = cube.size();
     let (rows, cols) = (size.0 / side, size.1 / side);
     let step = (rows * cols * side * side).div_ceil(SERIES_PER_WINDOW).max(1);
@@ -95,7 +125,14 @@ fn add_series(pool: &mut SeriesPool, cube: &Cube, shift: i32, side: usize) {
     };
     for i in (0..rows * cols).step_by(step) {
         let (row, col) = (i / cols * side, i % cols * side);
-        let mut sample = cube.window(Window { row, col, rows: side, cols: side });
+        let at = Window { row, col, rows: side, cols: side };
+        if exclusion.meets(cube.degrees(&at)) {
+            continue;
+        }
+        let mut sample = cube.window(at);
+        let known = sample.days.partition_point(|&day| exclusion.allows(day));
+        sample.days.truncate(known);
+        sample.values.truncate(known * cube.bands.len() * sample.pixels());
         if sample.len() < 2 {
             continue;
         }
@@ -174,4 +211,53 @@ pub(crate) fn thinned(labels: Vec<PointLabel>, per_class: usize) -> Vec<PointLab
             (0..kept).map(|i| all[i * all.len() / kept].clone()).collect::<Vec<_>>()
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{Array3, Array4};
+    use surco_core::{CellId, Georef, S2_BANDS};
+
+    /// 64 × 64 pixels in the Maule, two clear dates.
+    fn cube() -> Cube {
+        Cube {
+            cell: CellId { tile: "19HBA".into(), row: 0, col: 0 },
+            georef: Georef { epsg: 32719, x0_m: 250_000.0, y0_m: 6_050_000.0, px_m: 10.0 },
+            days: vec![19_000, 19_100],
+            bands: vec![S2_BANDS[2].into()],
+            band_names: vec!["B04".into()],
+            reflectance: Array4::from_elem((2, 1, 64, 64), 1500),
+            scl: Array3::from_elem((2, 64, 64), 4),
+            south: true,
+        }
+    }
+
+    #[test]
+    fn no_pixel_of_an_area_left_out_is_in_the_pool() {
+        let cube = cube();
+        let box_of = |row, col| cube.degrees(&Window { row, col, rows: 24, cols: 24 }).unwrap();
+        let area = box_of(20, 20);
+        let exclusion = Exclusion::new(&[area], Some("2022-03-01")).unwrap(); // day 19 052
+        for side in [1, 5] {
+            let (mut all, mut some) = (SeriesPool::default(), SeriesPool::default());
+            add_series(&mut all, &cube, (0, &Exclusion::default()), side);
+            let ahead = Exclusion::new(&[area], None).unwrap();
+            add_series(&mut some, &cube, (0, &ahead), side);
+            let reach = f64::from(side as u32) * 10.0 / 2.0 / 111_000.0;
+            let samples = some.train.iter().chain(&some.validation);
+            for [lon, lat] in samples.filter_map(|s| s.site.lonlat) {
+                let inside = lon + reach > area[0]
+                    && lon - reach < area[2]
+                    && lat + reach > area[1]
+                    && lat - reach < area[3];
+                assert!(!inside, "{lon} {lat} lies in {area:?}");
+            }
+            let count = |pool: &SeriesPool| pool.train.len() + pool.validation.len();
+            assert!(count(&some) > 0 && count(&some) < count(&all), "side {side}");
+            let mut late = SeriesPool::default();
+            add_series(&mut late, &cube, (0, &exclusion), side);
+            assert_eq!(count(&late), 0, "one date is left of each series, too few to learn from");
+        }
+    }
 }

@@ -38,6 +38,8 @@ pub struct Report {
     pub areas: Vec<AreaRow>,
     /// Accuracy of the map as the sample of the areas tells it.
     pub sampled: Option<SampledAccuracy>,
+    /// Tables with what they say, one below the other.
+    pub tables: Vec<PlainTable>,
     /// Seconds each stage took, in order.
     pub stages: Vec<Stage>,
     /// Pixels that should be there and are not; `None` if nobody looked.
@@ -46,6 +48,21 @@ pub struct Report {
     pub assumed: Vec<String>,
     /// What this does not show, one sentence each.
     pub not_shown: Vec<String>,
+}
+
+/// A table of texts.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct PlainTable {
+    /// What it is about.
+    pub title: String,
+    /// What its cells are.
+    pub caption: String,
+    /// Names of the columns; the first column names the rows.
+    pub head: Vec<String>,
+    /// Rows, each as long as the head.
+    pub rows: Vec<Vec<String>>,
+    /// What it says, one sentence each.
+    pub said: Vec<String>,
 }
 
 /// How the run went.

@@ -202,11 +202,33 @@ pub(super) fn sections(report: &Report, words: &Words) -> Result<Vec<Section>, R
         land::map(report, words, &mut numbers)?,
         evidence::confusion(report, words, &mut numbers),
         evidence::areas(report, words, &mut numbers),
+        tables(report, words, &mut numbers),
         stages(report, words, &mut numbers),
         holes(report, words, &mut numbers),
         limits(report, words),
     ];
     Ok(sections.into_iter().flatten().collect())
+}
+
+fn tables(report: &Report, words: &Words, numbers: &mut Numbers) -> Option<Section> {
+    let mut blocks = Vec::new();
+    for table in &report.tables {
+        let cell = |(i, text): (usize, &String)| {
+            if i == 0 { Cell::words(text.clone()) } else { Cell::figure(text.clone()) }
+        };
+        let line = |texts: &Vec<String>| texts.iter().enumerate().map(cell).collect();
+        blocks.push(Block::Table {
+            number: numbers.table(),
+            caption: format!("{}. {}", table.title, table.caption),
+            head: line(&table.head),
+            rows: table.rows.iter().map(line).collect(),
+            folded: false,
+            matrix: false,
+        });
+        blocks.push(Block::Text { sentences: table.said.clone() });
+    }
+    let heading = words.tables.into();
+    (!blocks.is_empty()).then_some(Section { id: "tables", heading, lead: String::new(), blocks })
 }
 
 fn stages(report: &Report, words: &Words, numbers: &mut Numbers) -> Option<Section> {

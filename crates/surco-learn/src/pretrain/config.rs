@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use surco_data::Context;
+use surco_data::{Context, Degrees, Exclusion, ExclusionError};
 use surco_net::Size;
 
 use crate::{LearnError, MaskWeights, Precision, PretextWeights};
@@ -21,7 +21,17 @@ pub struct PretrainConfig {
     /// Version of this file: 1.
     pub schema: u32,
     /// Stores with the pixels.
+    #[serde(default)]
     pub stores: Vec<PathBuf>,
+    /// Folders of tables of series, whose labels are not read.
+    #[serde(default)]
+    pub tables: Vec<PathBuf>,
+    /// Areas that are not seen, each west, south, east and north in degrees.
+    #[serde(default)]
+    pub exclude: Vec<Degrees>,
+    /// First day that is not seen, such as 2018-06-20; all days are if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
     /// Run folder.
     pub out: PathBuf,
     /// Size of the encoder.
@@ -147,6 +157,14 @@ mod defaults {
 }
 
 impl PretrainConfig {
+    /// What must not be seen.
+    ///
+    /// # Errors
+    /// [`ExclusionError`] naming the area or the date that is none.
+    pub fn exclusion(&self) -> Result<Exclusion, ExclusionError> {
+        Exclusion::new(&self.exclude, self.until.as_deref())
+    }
+
     /// Refuses values that cannot work.
     ///
     /// # Errors
@@ -158,8 +176,11 @@ impl PretrainConfig {
         if self.schema != 1 {
             return refuse("schema", self.schema.to_string(), "this version reads schema 1");
         }
-        if self.stores.is_empty() {
-            return refuse("stores", "[]".into(), "at least one store is needed");
+        if self.stores.is_empty() && self.tables.is_empty() {
+            return refuse("stores", "[]".into(), "at least one store or table is needed");
+        }
+        if let Err(error) = self.exclusion() {
+            return refuse("exclude, until", format!("{:?}", self.exclude), &error.to_string());
         }
         if self.steps == 0 {
             return refuse("steps", "0".into(), "at least one step is needed");

@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use surco_collect::{CollectRequest, CollectSummary, RunOptions};
 use surco_core::{CellId, Georef, Legend, Progress, Window};
-use surco_data::{Cube, PointLabel, SeriesWindow, read_cube};
+use surco_data::{Cube, Exclusion, PointLabel, SeriesWindow, read_cube};
 use surco_eval::fewshot::{DrawDesign, Episode, SuiteResult, draw_episodes};
 use surco_learn::{
     MaskWeights, MetaConfig, Precision, PretextWeights, PretrainConfig, RunSummary, System,
@@ -32,7 +32,7 @@ use surco_store::Store;
 
 use super::adapt::{Read, cross_validate, fit_to};
 use crate::exit::{BadInput, Usage};
-use crate::learning::{Labelled, WindowCuts, pool};
+use crate::learning::{Labelled, Sources, WindowCuts, pool};
 use crate::screen::Screen;
 
 /// File that marks a folder as a demo's own.
@@ -137,7 +137,9 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
     let config = pretrain_config(out, args.seed);
     let (model, run) = clock.time("pretrain", screen, || {
         let cuts = WindowCuts { windows: config.windows, window_px: config.window_px };
-        let series = pool(&config.stores, cuts, config.seed, screen)?;
+        let exclusion = &Exclusion::default();
+        let sources = Sources { stores: &config.stores, tables: &[], exclusion };
+        let series = pool(sources, cuts, config.seed, screen)?;
         Ok(pretrain(&config, &series, false, std::slice::from_ref(device), screen)?)
     })?;
     let (model, meta) = clock.time("meta-train", screen, || {
@@ -241,6 +243,9 @@ fn pretrain_config(out: &Path, seed: u64) -> PretrainConfig {
     PretrainConfig {
         schema: 1,
         stores: vec![out.join("store/abroad")],
+        tables: Vec::new(),
+        exclude: Vec::new(),
+        until: None,
         out: out.join("run"),
         size: Size::Nano,
         system: System::Surco,

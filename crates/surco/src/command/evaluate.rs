@@ -1,5 +1,7 @@
 //! `surco evaluate`: tables beside baselines.
 
+mod pretraining;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -27,6 +29,7 @@ pub(crate) struct Args {
 enum Suite {
     Fewshot(FewshotArgs),
     Pixels(PixelsArgs),
+    Pretraining(pretraining::Args),
 }
 
 /// Fixed episodes over a table of labelled series
@@ -95,6 +98,7 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
     match &args.suite {
         Suite::Fewshot(args) => fewshot(args, device, screen),
         Suite::Pixels(args) => pixels(args, device, screen),
+        Suite::Pretraining(args) => pretraining::run(args, device, screen),
     }
 }
 

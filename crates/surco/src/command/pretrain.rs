@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use surco_learn::{Curve, LearnError, PretrainConfig, Throughput, pretrain_system};
 use surco_net::Device;
 
-use crate::learning::{WindowCuts, pool, read_config};
+use crate::learning::{Sources, WindowCuts, pool, read_config};
 use crate::screen::Screen;
 
 /// Pre-trains an encoder without labels
@@ -29,7 +29,9 @@ pub(crate) fn run(args: &Args, devices: &[Device], screen: &Screen) -> anyhow::R
     let config: PretrainConfig = read_config(&args.config)?;
     config.check()?;
     let cuts = WindowCuts { windows: config.windows, window_px: config.window_px };
-    let pool = pool(&config.stores, cuts, config.seed, screen)?;
+    let exclusion = &config.exclusion()?;
+    let sources = Sources { stores: &config.stores, tables: &config.tables, exclusion };
+    let pool = pool(sources, cuts, config.seed, screen)?;
     let started = std::time::Instant::now();
     let trained = pretrain_system(&config, &pool, args.resume, devices, screen);
     let (_, done) = drawn(trained, &config.out)?;

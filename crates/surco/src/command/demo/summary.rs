@@ -173,6 +173,7 @@ fn report(told: &Told, seconds: f64) -> Report {
             value: told.area.overall.value,
             half_width: told.area.overall.half_width,
         }),
+        tables: Vec::new(),
         stages: Vec::new(),
         holes: Some(told.collected.holes.iter().map(hole).collect()),
         assumed: assumed(told),

@@ -1,0 +1,285 @@
+//! Forecasts of one index, such as NDVI, on series and dates that no model was shown.
+//!
+//! Input: series with their blocks, and a forecaster: a past and days ahead in, a median with a 90 % interval
+//! out. Output: for each horizon the median absolute error with its interval over blocks, and how many
+//! observations the 90 % intervals cover. A forecaster is handed the past alone. Sample config:
+//! `Trial::new(&series, &HORIZONS_D, 17_700..17_860)`, `trial.score("persistence", persistence)`.
+
+mod baselines;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+pub use baselines::{Calibrated, Climate, Harmonic, choose_ridge, persistence};
+
+/// Days ahead that are asked for.
+pub const HORIZONS_D: [i32; 5] = [10, 30, 60, 90, 150];
+
+/// Days that the observation judged by may lie off the horizon.
+const TOLERANCE_D: i32 = 4;
+
+/// Days between two origins of one series.
+const ORIGIN_STEP_D: i32 = 15;
+
+/// Fewest observations before an origin.
+const FEWEST_PAST: usize = 8;
+
+/// Draws of blocks for an interval.
+const DRAWS: usize = 500;
+
+/// One series of the index, where and when the ground was seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IndexSeries {
+    /// Days since 1970-01-01, ascending.
+    pub days: Vec<i32>,
+    /// The index on them.
+    pub values: Vec<f64>,
+    /// Spatial block.
+    pub block: u64,
+}
+
+/// What a forecaster is given of a series: everything up to the origin, and nothing after.
+#[derive(Clone, Copy, Debug)]
+pub struct Past<'a> {
+    /// Place of the series in its trial, for a forecaster that has more bands of it; it must read no more
+    /// dates than `days` has.
+    pub series: usize,
+    /// Days up to the origin.
+    pub days: &'a [i32],
+    /// The index on them.
+    pub values: &'a [f64],
+}
+
+/// A median with a 90 % interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// Half of what may come lies below.
+    pub median: f64,
+    /// A twentieth of what may come lies below.
+    pub low: f64,
+    /// A twentieth of what may come lies above.
+    pub high: f64,
+}
+
+/// One observation to foretell.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Question {
+    series: usize,
+    /// Observations known.
+    known: usize,
+    /// Place of the observation asked.
+    target: usize,
+    /// Place among the horizons.
+    horizon: usize,
+}
+
+/// How one method did at one horizon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HorizonScore {
+    /// Name of the method.
+    pub method: String,
+    /// Days ahead.
+    pub horizon_d: i32,
+    /// Observations foretold.
+    pub n: usize,
+    /// Median of |median − observed|.
+    pub median_error: f64,
+    /// 95 % interval of it, by drawing blocks.
+    pub error_low: f64,
+    /// Upper end.
+    pub error_high: f64,
+    /// Share of observations inside the 90 % interval.
+    pub coverage: f64,
+    /// Median width of that interval.
+    pub width: f64,
+}
+
+/// Series and what is asked of them.
+#[derive(Clone, Debug)]
+pub struct Trial<'a> {
+    series: &'a [IndexSeries],
+    horizons: &'a [i32],
+    questions: Vec<Question>,
+}
+
+impl<'a> Trial<'a> {
+    /// Asks for the observation nearest each horizon, at most 4 days off it, from origins 15 days apart;
+    /// only for observations on these days, with eight or more observations before the origin.
+    #[must_use]
+    pub fn new(series: &'a [IndexSeries], horizons: &'a [i32], asked: Range<i32>) -> Self {
+        let mut questions = Vec::new();
+        for (number, one) in series.iter().enumerate() {
+            let Some((&first, &last)) = one.days.first().zip(one.days.last()) else { continue };
+            for origin in (first..last).step_by(ORIGIN_STEP_D as usize) {
+                let known = one.days.partition_point(|&d| d <= origin);
+                if known < FEWEST_PAST {
+                    continue;
+                }
+                for (horizon, &ahead) in horizons.iter().enumerate() {
+                    let off = |i: &usize| (one.days[*i] - origin - ahead).abs();
+                    let target = (known..one.days.len()).min_by_key(off);
+                    let fits = |i: &usize| off(i) <= TOLERANCE_D && asked.contains(&one.days[*i]);
+                    if let Some(target) = target.filter(fits) {
+                        questions.push(Question { series: number, known, target, horizon });
+                    }
+                }
+            }
+        }
+        Self { series, horizons, questions }
+    }
+
+    /// Number of observations asked.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.questions.len()
+    }
+
+    /// Whether nothing is asked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.questions.is_empty()
+    }
+
+    /// Scores a forecaster at each horizon: `forecast` gets a past and the days asked after, and gives one
+    /// forecast a day.
+    pub fn score(
+        &self,
+        method: &str,
+        forecast: impl Fn(&Past<'_>, &[i32]) -> Vec<Forecast> + Sync,
+    ) -> Vec<HorizonScore> {
+        let judged = self.judged(forecast);
+        let horizons = self.horizons.iter().enumerate();
+        horizons
+            .map(|(at, &horizon_d)| {
+                let own: Vec<&Judged> = judged.iter().filter(|j| j.horizon == at).collect();
+                let [error_low, error_high] = by_blocks(&own);
+                let inside = own.iter().filter(|j| j.inside).count();
+                HorizonScore {
+                    method: method.into(),
+                    horizon_d,
+                    n: own.len(),
+                    median_error: median(own.iter().map(|j| j.signed.abs()).collect()),
+                    error_low,
+                    error_high,
+                    coverage: inside as f64 / own.len() as f64,
+                    width: median(own.iter().map(|j| j.width).collect()),
+                }
+            })
+            .collect()
+    }
+
+    /// Asks a forecaster everything, the days of one past at once.
+    fn judged(&self, forecast: impl Fn(&Past<'_>, &[i32]) -> Vec<Forecast> + Sync) -> Vec<Judged> {
+        let same = |a: &Question, b: &Question| (a.series, a.known) == (b.series, b.known);
+        let groups: Vec<&[Question]> = self.questions.chunk_by(same).collect();
+        let judge = |group: &&[Question]| {
+            let one = &self.series[group[0].series];
+            let known = group[0].known;
+            let past = Past {
+                series: group[0].series,
+                days: &one.days[..known],
+                values: &one.values[..known],
+            };
+            let days: Vec<i32> = group.iter().map(|q| one.days[q.target]).collect();
+            let beside = |(question, said): (&Question, Forecast)| {
+                let seen = one.values[question.target];
+                Judged {
+                    horizon: question.horizon,
+                    block: one.block,
+                    signed: seen - said.median,
+                    inside: (said.low..=said.high).contains(&seen),
+                    width: said.high - said.low,
+                }
+            };
+            group.iter().zip(forecast(&past, &days)).map(beside).collect::<Vec<Judged>>()
+        };
+        groups.par_iter().flat_map_iter(judge).collect()
+    }
+}
+
+/// One forecast beside what came.
+struct Judged {
+    horizon: usize,
+    block: u64,
+    signed: f64,
+    inside: bool,
+    width: f64,
+}
+
+/// 95 % interval of the median error, blocks drawn with replacement.
+fn by_blocks(judged: &[&Judged]) -> [f64; 2] {
+    let mut blocks: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+    for one in judged {
+        blocks.entry(one.block).or_default().push(one.signed.abs());
+    }
+    let blocks: Vec<Vec<f64>> = blocks.into_values().collect();
+    if blocks.is_empty() {
+        return [f64::NAN; 2];
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let mut medians: Vec<f64> = (0..DRAWS)
+        .map(|_| {
+            let drawn = (0..blocks.len()).map(|_| &blocks[rng.random_range(0..blocks.len())]);
+            median(drawn.flatten().copied().collect())
+        })
+        .collect();
+    medians.sort_by(f64::total_cmp);
+    [quantile(&medians, 0.025), quantile(&medians, 0.975)]
+}
+
+/// The median; NaN without values.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    quantile(&values, 0.5)
+}
+
+/// A quantile of ascending values, between the two nearest; NaN without values.
+pub(crate) fn quantile(ascending: &[f64], share: f64) -> f64 {
+    let Some(last) = ascending.len().checked_sub(1) else { return f64::NAN };
+    let at = share * last as f64;
+    let (low, high) = (at.floor() as usize, at.ceil() as usize);
+    ascending[low] + (ascending[high] - ascending[low]) * (at - low as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Observations every 5 days from day 0 to 300, the day itself as value.
+    fn series() -> Vec<IndexSeries> {
+        let days: Vec<i32> = (0..=60).map(|i| i * 5).collect();
+        let values = days.iter().map(|&d| f64::from(d)).collect();
+        vec![IndexSeries { days, values, block: 1 }]
+    }
+
+    /// By hand: origins every 15 days; eight observations are known from day 35 on, so origins are 45, 60, …
+    /// 285; a target on day 200 or later, 10 days ahead, belongs to origins 195 … 285: 7 of them. The
+    /// past of a persistent forecast ends at the origin, so its error is the horizon.
+    #[test]
+    fn a_forecaster_is_asked_at_each_horizon_and_shown_the_past_alone() {
+        let (series, horizons) = (series(), [10, 150]);
+        let trial = Trial::new(&series, &horizons, 200..301);
+        let scores = trial.score("last", |past, days| {
+            let last = past.values[past.values.len() - 1];
+            assert!(days.iter().all(|&d| d > past.days[past.days.len() - 1] && d >= 200));
+            days.iter().map(|_| Forecast { median: last, low: last, high: last + 50.0 }).collect()
+        });
+        // 150 ahead: origins 60 (→ 210) to 150 (→ 300)
+        assert_eq!(scores.iter().map(|s| s.n).collect::<Vec<_>>(), [7, 7]);
+        assert_eq!(scores.iter().map(|s| s.median_error).collect::<Vec<_>>(), [10.0, 150.0]);
+        assert_eq!(scores.iter().map(|s| s.coverage).collect::<Vec<_>>(), [1.0, 0.0]);
+        assert_eq!((scores[0].error_low, scores[0].width), (10.0, 50.0));
+    }
+
+    #[test]
+    fn quantiles_lie_between_values() {
+        assert_eq!(quantile(&[1.0, 2.0, 4.0], 0.5), 2.0);
+        assert_eq!(quantile(&[1.0, 2.0, 4.0], 0.75), 3.0);
+        assert!(median(Vec::new()).is_nan());
+    }
+}

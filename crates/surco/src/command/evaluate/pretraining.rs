@@ -1,0 +1,236 @@
+//! `surco evaluate pretraining`: what pre-training is worth, model by model.
+
+mod frozen;
+mod sets;
+mod tuned;
+mod unseen;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use surco_core::Progress;
+use surco_data::{Sample, SpectralBand};
+use surco_eval::pretraining::{
+    Column, Measured, PretrainingTable, RANDOM, RAW_FOREST, RAW_LOGISTIC, Scores, SetTable, Splits,
+    csv, draw_splits, html, markdown,
+};
+use surco_net::{Device, Model, embed, fresh, load_model};
+
+use crate::exit::Usage;
+use crate::screen::Screen;
+use sets::{Area, LabelledSet};
+
+/// Every model under one protocol: linear probe, neighbours and fine-tuning, beside random weights and raw values
+///
+/// Points are split by block into those to learn from, to choose by and judged on, anew for each seed. Random
+/// weights of each size, a random forest and a logistic regression on raw values are always among the rows.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  surco evaluate pretraining --model masked=run1/model --model causal=run2/model --sets ine,maipo \\\n    --store flanders --labels label_CT.tif --within 3.15,51.02,3.16,51.03 --out table"
+)]
+pub(super) struct Args {
+    /// A model under test and the name of its row; again for each model
+    #[arg(long = "model", value_name = "NAME=DIR", required = true)]
+    models: Vec<String>,
+    /// Folders of labelled series: points.parquet, series.parquet, meta.json
+    #[arg(long, value_delimiter = ',', value_name = "DIR")]
+    sets: Vec<PathBuf>,
+    /// A store whose labelled pixels are a set too
+    #[arg(long, value_name = "DIR", requires = "labels")]
+    store: Option<PathBuf>,
+    /// Labels of the store: .geojson, .csv or .tif
+    #[arg(long, value_name = "FILE", requires = "store")]
+    labels: Option<PathBuf>,
+    /// Side of the blocks of the store in m
+    #[arg(long, default_value_t = 80.0, value_name = "M")]
+    block_m: f64,
+    /// West, south, east and north in degrees: only pixels of the store in there are used
+    ///
+    /// Hidden dates, dates to come and places seen on two sets of dates are asked about in there too.
+    #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true, requires = "store")]
+    within: Option<Area>,
+    /// Number of seeds
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(3..))]
+    seeds: u64,
+    /// Shares of the labels in percent
+    #[arg(long, value_delimiter = ',', default_value = "1,5,10,100", value_name = "PERCENT",
+          value_parser = clap::value_parser!(u32).range(1..=100))]
+    fractions: Vec<u32>,
+    /// Folder for table.json, table.csv, table.md and report.html
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// A row that is embedded: one model for all seeds, or one a seed.
+struct Entrant {
+    name: String,
+    /// Row of random weights it is compared with.
+    beside: Option<String>,
+    models: Vec<Model>,
+}
+
+impl Entrant {
+    fn at(&self, seed: usize) -> &Model {
+        &self.models[seed % self.models.len()]
+    }
+}
+
+/// One labelled set, its splits and the shares of labels asked for.
+struct Round<'a> {
+    set: &'a LabelledSet,
+    splits: &'a Splits,
+    /// `[point]`; points of classes left out are in no split, and have class 0 here.
+    labels: Vec<usize>,
+    fractions: &'a [u32],
+}
+
+/// The score of one row and column at one seed.
+struct Score {
+    model: String,
+    column: Column,
+    seed: usize,
+    value: f64,
+}
+
+pub(super) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Result<u64> {
+    let (entrants, models) = entrants(args, device)?;
+    let sets = sets::read(args, screen)?;
+    let mut table = PretrainingTable {
+        version: env!("CARGO_PKG_VERSION").into(),
+        models,
+        seeds: args.seeds,
+        protocol: protocol(args),
+        sets: Vec::new(),
+        unseen: None,
+    };
+    if let Some(area) = args.within {
+        table.unseen = Some(unseen::ask(args, area, &entrants, device, screen)?);
+    }
+    for set in &sets {
+        let splits = draw_splits(&set.name, &set.labels, &set.blocks, args.seeds)?;
+        let left_out = set.labels.len() - splits.labels.iter().flatten().count();
+        if left_out > 0 {
+            screen.say(&format!(
+                "{}: {left_out} points of classes too rare to split left out",
+                set.name
+            ));
+        }
+        let labels = splits.labels.iter().map(|l| l.unwrap_or(0)).collect();
+        let round = Round { set, splits: &splits, labels, fractions: &args.fractions };
+        table.sets.push(measure(&round, &entrants, device, screen)?);
+        // What is measured is kept, whatever happens to the sets that follow.
+        write(&table, &args.out)?;
+    }
+    screen.result(&table, &markdown(&table))?;
+    Ok(0)
+}
+
+fn measure(
+    round: &Round<'_>,
+    entrants: &[Entrant],
+    device: &Device,
+    screen: &Screen,
+) -> anyhow::Result<SetTable> {
+    let mut found = frozen::raw(round, screen)?;
+    found.extend(frozen::embedded(round, entrants, device, screen)?);
+    found.extend(tuned::all(round, entrants, device, screen)?);
+    found.sort_by_key(|score| score.seed);
+    let mut scores = Scores::default();
+    entrants.iter().for_each(|e| scores.row(&e.name, e.beside.as_deref()));
+    [RAW_FOREST, RAW_LOGISTIC].iter().for_each(|name| scores.row(name, None));
+    found.iter().for_each(|s| scores.add(&s.model, s.column, s.value));
+    Ok(SetTable::new(&round.set.name, round.splits, &scores))
+}
+
+/// Models under test, then the encoder nobody trained in each of their sizes.
+fn entrants(args: &Args, device: &Device) -> anyhow::Result<(Vec<Entrant>, Vec<Measured>)> {
+    let (mut entrants, mut measured, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
+    for text in &args.models {
+        let Some((name, folder)) =
+            text.split_once('=').filter(|(n, f)| !n.is_empty() && !f.is_empty())
+        else {
+            return Err(Usage(format!("--model {text}: expected NAME=DIR")).into());
+        };
+        if measured.iter().any(|m: &Measured| m.name == name) {
+            return Err(Usage(format!("--model {text}: the name {name} is given twice")).into());
+        }
+        let (model, weights_sha256) = load_model(Path::new(folder), device)?;
+        measured.push(Measured { name: name.into(), folder: folder.into(), weights_sha256 });
+        if !sizes.iter().any(|(size, _)| *size == model.config.size) {
+            sizes.push((model.config.size, model.config.clone()));
+        }
+        entrants.push((name.to_string(), model));
+    }
+    let beside = |size: surco_net::Size| match sizes.as_slice() {
+        [_] => RANDOM.to_string(),
+        _ => format!("{RANDOM} ({})", size.name()),
+    };
+    let trained = entrants.into_iter().map(|(name, model)| {
+        let beside = Some(beside(model.config.size));
+        Entrant { name, beside, models: vec![model] }
+    });
+    let untrained = sizes.iter().map(|(size, config)| Entrant {
+        name: beside(*size),
+        beside: None,
+        models: (0..args.seeds)
+            .map(|seed| Model {
+                encoder: fresh(*size, seed ^ 0x5EED_0000, device),
+                config: config.clone(),
+            })
+            .collect(),
+    });
+    let all = trained.chain(untrained).collect();
+    Ok((all, measured))
+}
+
+/// What a frozen model makes of samples, `[n, d]`, one row a sample.
+fn embedding(
+    model: &Model,
+    samples: &[&Sample],
+    bands: &[SpectralBand],
+    window: (i32, i32),
+    device: &Device,
+) -> ndarray::Array2<f32> {
+    embed(model, samples, &model.config.spec(bands, window), device)
+}
+
+fn protocol(args: &Args) -> Vec<String> {
+    vec![
+        format!(
+            "{} seeds. Each draws a new split by block: about three fifths of the blocks to learn from, a fifth to choose settings by, a fifth judged on; no block lies in two parts.",
+            args.seeds
+        ),
+        "Classes with fewer than 15 points or 4 blocks are left out, and the rarest while some class cannot be in every part.".into(),
+        "A share of labels is a share of the points to learn from, at least one of each class, the same for every row; a smaller share is part of a larger one. The points to choose by keep their labels in every column, for every row that chooses.".into(),
+        "probe: logistic regression on the frozen embedding, z-scored by the points to learn from; its penalty is chosen by validation blocks. kNN: the five nearest by cosine.".into(),
+        "fine-tune: encoder and linear head learn by AdamW, 32 labels a step, at most 600 steps; learning rate (0.0003 or 0.002) and the moment to stop are chosen by validation blocks. From random weights this is training from scratch.".into(),
+        "Random weights are drawn anew for each seed. Raw values are the same reflectances with gaps filled in time, and NDVI; their rows stand under probe.".into(),
+        "Differences are paired by seed; intervals are 95 %, Student's t widened because splits of one set share points (Nadeau and Bengio 2003).".into(),
+    ]
+}
+
+fn write(table: &PretrainingTable, out: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(out)
+        .with_context(|| format!("cannot make folder {}", out.display()))?;
+    let files = [
+        ("table.json", serde_json::to_string_pretty(table)?),
+        ("table.csv", csv(table)),
+        ("table.md", markdown(table)),
+        ("report.html", html(table)?),
+    ];
+    for (name, text) in files {
+        let path = out.join(name);
+        surco_core::write_whole(&path, text.as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Refuses to go on once the user asked to stop.
+fn go_on(progress: &dyn Progress) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !progress.stopped(),
+        "stopped by the user; sets already measured are in the folder"
+    );
+    Ok(())
+}

@@ -31,6 +31,12 @@ const QUESTIONS: usize = 3;
 /// Largest share of a sample's dates that is hidden on the way in.
 const HIDDEN_SHARE: f64 = 0.3;
 
+/// Place of a date's age in its season token.
+const AGE: usize = 10;
+
+/// The last date of a sample lies up to so many years before the end of its window.
+const OLDEST_YEARS: f32 = 1.0;
+
 /// Ranges of gaps that intervals are measured in, by their last day.
 const HORIZONS_DAYS: [i32; 6] = [15, 30, 60, 90, 130, LONGEST_GAP_DAYS];
 
@@ -67,6 +73,7 @@ impl Causal {
             let hidden = hidden_bands(bands, band_dropout, rng);
             batch.hide_bands(sample, &hidden);
             hide_some(&mut batch, sample, rng);
+            age(&mut batch, sample, rng);
         }
         let width = seen.values_nc.ncols();
         let (mut target_pc, mut weight_pc) =
@@ -144,6 +151,16 @@ fn pairs(batch: &Batch, rng: &mut impl Rng) -> Vec<(usize, usize)> {
         }
     }
     pairs
+}
+
+/// Makes a sample as old as it may be in use, where the window ends with its last date: how long before the end of the
+/// pool's window a date lies must not tell which date it is.
+fn age(batch: &mut Batch, sample: usize, rng: &mut impl Rng) {
+    let rows = batch.samples[sample].rows.clone();
+    let mut ages = batch.season_ns.slice_mut(ndarray::s![rows, AGE]);
+    let youngest = ages.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let shift = youngest + rng.random::<f32>() * OLDEST_YEARS;
+    ages.iter_mut().for_each(|age| *age -= shift);
 }
 
 /// Hides a random share of a sample's dates.

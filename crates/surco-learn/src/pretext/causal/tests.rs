@@ -51,6 +51,14 @@ fn questions_are_about_later_dates_of_the_same_place() {
     for target in causal.target_pc.rows() {
         assert!(shown(target[0], 0) && shown(target[1], 1), "{target}");
     }
+    for sample in &causal.batch.samples {
+        let last = causal.batch.season_ns[[sample.rows.end - 1, AGE]];
+        assert!((-OLDEST_YEARS..=0.0).contains(&last), "{last}");
+        let days =
+            causal.batch.days_n[sample.rows.end - 1] - causal.batch.days_n[sample.rows.start];
+        let years = last - causal.batch.season_ns[[sample.rows.start, AGE]];
+        assert!((years - days as f32 / 365.2425).abs() < 1e-4, "what lies between dates stays");
+    }
     let hidden = causal.batch.weights_nc.rows().into_iter().filter(|w| w.sum() == 0.0).count();
     assert!(hidden > 0 && hidden < 8 * 24 * 3 / 10, "{hidden} dates hidden");
 }

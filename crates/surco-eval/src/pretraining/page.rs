@@ -212,8 +212,8 @@ mod tests {
     #[test]
     fn the_files_say_the_same() {
         let table = table();
-        insta::assert_snapshot!(markdown(&table).lines().nth(6).unwrap_or_default(), @"|---|---|");
-        insta::assert_snapshot!(markdown(&table).lines().nth(7).unwrap_or_default(), @"| masked | 65.1 ± 5.1 (+10.1: +9.7 to +10.5) |");
+        insta::assert_snapshot!(markdown(&table).lines().nth(6).unwrap_or_default(), @"| model | probe 100 % |");
+        insta::assert_snapshot!(markdown(&table).lines().nth(8).unwrap_or_default(), @"| masked | 65.1 ± 5.1 (+10.1: +9.7 to +10.5) |");
         insta::assert_snapshot!(csv(&table).lines().nth(1).unwrap_or_default(), @"toy,masked,probe,100,0.6510,0.0510,3,0.1010,0.0975,0.1045,-0.0990,-0.1025,-0.0955");
         let page = html(&table).unwrap();
         assert!(

@@ -94,9 +94,9 @@ mod tests {
     use super::*;
     use ndarray::array;
 
-    /// By hand: angles from east are 0°, 10°, 20° (class 0) and 80°, 90°, 100° (class 1), lengths do not
-    /// matter. 5° has neighbours 0°, 10°, 20°; 60° has 80°, 90° and 20° or 100°, all 40°, two of them class 1.
-    /// With two neighbours 49° sees 20° (29° away) and 80° (31°): one vote each, the nearer wins.
+    /// By hand: angles from east are 0°, 10°, 20° (class 0) and 80°, 90°, 100° (class 1); lengths do not
+    /// matter. 5° is nearest to the first three, 65° to the last three. 51° is 29° from 80°, 31° from 20° and 39°
+    /// from 90°: with two neighbours one vote each, and the nearer wins.
     #[test]
     fn neighbours_are_near_in_angle_and_vote() {
         let at = |degrees: f32, length: f32| {
@@ -112,7 +112,7 @@ mod tests {
             at(100.0, 1.0),
             at(5.0, 7.0),
             at(65.0, 0.3),
-            at(49.0, 2.0),
+            at(51.0, 2.0),
         ];
         let x = ndarray::Array2::from(x.to_vec());
         let labels = [0, 0, 0, 1, 1, 1, 9, 9, 9];
@@ -124,7 +124,7 @@ mod tests {
             test: &[6, 7, 8],
         };
         assert_eq!(nearest_neighbours(&task, x.view(), 3), [0, 1, 1]);
-        assert_eq!(nearest_neighbours(&task, x.view(), 2), [0, 1, 0]);
+        assert_eq!(nearest_neighbours(&task, x.view(), 2), [0, 1, 1]);
     }
 
     /// Labels of the points asked are out of range: whoever reads them panics or fails.

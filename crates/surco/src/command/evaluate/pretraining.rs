@@ -14,7 +14,10 @@ use surco_eval::pretraining::{
     Column, Measured, PretrainingTable, RANDOM, RAW_FOREST, RAW_LOGISTIC, Scores, SetTable, Splits,
     csv, draw_splits, html, markdown,
 };
-use surco_net::{Device, Model, embed, fresh, load_model};
+use surco_net::{
+    Device, FORECAST_FILES, Forecaster, Model, ModelConfig, Sight, embed, fresh, load_forecaster,
+    load_model,
+};
 
 use crate::exit::Usage;
 use crate::screen::Screen;
@@ -67,6 +70,8 @@ struct Entrant {
     /// Row of random weights it is compared with.
     beside: Option<String>,
     models: Vec<Model>,
+    /// Its head for dates to come, if it was taught to forecast.
+    forecaster: Option<Forecaster>,
 }
 
 impl Entrant {
@@ -142,45 +147,60 @@ fn measure(
     Ok(SetTable::new(&round.set.name, round.splits, &scores))
 }
 
-/// Models under test, then the encoder nobody trained in each of their sizes.
+/// Models under test, then the encoder nobody trained in each of their forms.
 fn entrants(args: &Args, device: &Device) -> anyhow::Result<(Vec<Entrant>, Vec<Measured>)> {
-    let (mut entrants, mut measured, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut entrants, mut measured) = (Vec::new(), Vec::new());
+    let mut forms: Vec<ModelConfig> = Vec::new();
     for text in &args.models {
-        let Some((name, folder)) =
-            text.split_once('=').filter(|(n, f)| !n.is_empty() && !f.is_empty())
-        else {
+        let parts = text.split_once('=').filter(|(name, dir)| !name.is_empty() && !dir.is_empty());
+        let Some((name, folder)) = parts else {
             return Err(Usage(format!("--model {text}: expected NAME=DIR")).into());
         };
         if measured.iter().any(|m: &Measured| m.name == name) {
             return Err(Usage(format!("--model {text}: the name {name} is given twice")).into());
         }
-        let (model, weights_sha256) = load_model(Path::new(folder), device)?;
+        let path = Path::new(folder);
+        let (model, weights_sha256) = load_model(path, device)?;
+        let forecaster = path
+            .join(FORECAST_FILES[0])
+            .is_file()
+            .then(|| load_forecaster(path, model.encoder.width(), &weights_sha256, device))
+            .transpose()?;
         measured.push(Measured { name: name.into(), folder: folder.into(), weights_sha256 });
-        if !sizes.iter().any(|(size, _)| *size == model.config.size) {
-            sizes.push((model.config.size, model.config.clone()));
+        if !forms.iter().any(|form| is_like(form, &model.config)) {
+            forms.push(model.config.clone());
         }
-        entrants.push((name.to_string(), model));
+        entrants.push(Entrant { name: name.into(), beside: None, models: vec![model], forecaster });
     }
-    let beside = |size: surco_net::Size| match sizes.as_slice() {
-        [_] => RANDOM.to_string(),
-        _ => format!("{RANDOM} ({})", size.name()),
-    };
-    let trained = entrants.into_iter().map(|(name, model)| {
-        let beside = Some(beside(model.config.size));
-        Entrant { name, beside, models: vec![model] }
-    });
-    let untrained = sizes.iter().map(|(size, config)| Entrant {
-        name: beside(*size),
+    for entrant in &mut entrants {
+        let own = &entrant.models[0].config;
+        entrant.beside = forms.iter().find(|f| is_like(f, own)).map(|f| random_name(&forms, f));
+    }
+    entrants.extend(forms.iter().map(|form| Entrant {
+        name: random_name(&forms, form),
         beside: None,
-        models: (0..args.seeds)
-            .map(|seed| Model {
-                encoder: fresh(*size, seed ^ 0x5EED_0000, device),
-                config: config.clone(),
-            })
-            .collect(),
-    });
-    let all = trained.chain(untrained).collect();
-    Ok((all, measured))
+        models: (0..args.seeds).map(|seed| untrained(form, seed, device)).collect(),
+        forecaster: None,
+    }));
+    Ok((entrants, measured))
+}
+
+/// Whether models differ in nothing but what they learned from.
+fn is_like(a: &ModelConfig, b: &ModelConfig) -> bool {
+    (a.size, a.sight) == (b.size, b.sight)
+}
+
+fn random_name(forms: &[ModelConfig], form: &ModelConfig) -> String {
+    match (forms.len(), form.sight) {
+        (1, _) => RANDOM.into(),
+        (_, Sight::Whole) => format!("{RANDOM} ({})", form.size.name()),
+        (_, Sight::Past) => format!("{RANDOM} ({}, looking back)", form.size.name()),
+    }
+}
+
+fn untrained(form: &ModelConfig, seed: u64, device: &Device) -> Model {
+    let encoder = fresh(form.size, seed ^ 0x5EED_0000, device).with_sight(form.sight);
+    Model { encoder, config: form.clone() }
 }
 
 /// What a frozen model makes of samples, `[n, d]`, one row a sample.

@@ -3,17 +3,19 @@
 //! Three questions: hidden dates said from those around them, dates to come said from the past, and whether a
 //! place looks alike from two sets of dates. Baselines learn from the pixels outside the area.
 
+use std::sync::{Mutex, PoisonError};
+
 use ndarray::Array2;
 use surco_core::{Progress, Window};
 use surco_data::{Batch, BatchSpec, Sample, SeriesWindow, SpectralBand, read_cube};
 use surco_eval::forecast::{
-    Calibrated, Climate, HORIZONS_D, HorizonScore, IndexSeries, Past, Trial, choose_ridge,
-    persistence,
+    Calibrated, Climate, Forecast, HORIZONS_D, HorizonScore, IndexSeries, Past, Trial,
+    choose_ridge, persistence,
 };
 use surco_eval::invariance::invariance;
 use surco_eval::pretraining::{Alike, Unseen};
 use surco_eval::reconstruction::{BandSeries, Gap, GapScore, Hidden, Months, interpolated};
-use surco_net::{Device, EncoderInput, Model};
+use surco_net::{Device, EncoderInput, Forecaster, Model, Outlook, Sight, outlook};
 use surco_store::Store;
 
 use super::sets::Area;
@@ -235,18 +237,17 @@ fn reconstruct(
 ) -> anyhow::Result<Vec<GapScore>> {
     let hidden = Hidden::draw(held, gap, 0);
     let mut scores = Vec::new();
-    for entrant in entrants {
+    for entrant in entrants.iter().filter(|e| e.at(0).config.sight == Sight::Whole) {
         go_on(screen)?;
         let model = entrant.at(0).clone();
         let spec = ground.spec(&model);
-        let model = std::sync::Mutex::new(model);
-        let own = || model.lock().map_or_else(|p| p.into_inner().clone(), |m| m.clone());
+        let shared = Mutex::new(model);
         scores.push(hidden.score(&entrant.name, gap, |place, left, days| {
             let whole = &ground.held.samples[place];
             let values = left.values.iter().copied().collect();
             let seen =
                 Sample { days: left.days.clone(), values, weights: Vec::new(), ..whole.clone() };
-            said(&own(), &spec, &seen, days)
+            said(&own(&shared), &spec, &seen, days)
         }));
     }
     scores
@@ -272,21 +273,10 @@ fn foretell(
     for (i, entrant) in entrants.iter().enumerate() {
         screen.report("forecast", i as u64, entrants.len() as u64, &entrant.name);
         go_on(screen)?;
-        let model = entrant.at(0).clone();
-        let spec = ground.spec(&model);
-        let model = std::sync::Mutex::new(model);
-        let ndvi = |pixels: &Pixels, past: &Past<'_>, days: &[i32]| -> Vec<f64> {
-            let own = model.lock().map_or_else(|p| p.into_inner().clone(), |m| m.clone());
-            let seen = up_to(&pixels.samples[past.series], past.days.last().copied(), &spec);
-            let said = said(&own, &spec, &seen, days);
-            said.rows().into_iter().map(|row| ground.ndvi(&row.to_vec())).collect()
-        };
-        let own = Calibrated::fit(
-            |past: &Past<'_>, days: &[i32]| ndvi(&ground.learned, past, days),
-            &before,
-        );
-        let held = own.with(|past: &Past<'_>, days: &[i32]| ndvi(&ground.held, past, days));
-        scores.extend(trial.score(&entrant.name, |past, days| held.forecast(past, days)));
+        scores.extend(match &entrant.forecaster {
+            Some(forecaster) => asked_directly(ground, &trial, entrant, forecaster),
+            None => asked_as_hidden(ground, (&trial, &before), entrant),
+        });
     }
     let pairs = learned.iter().map(|s| (s.days.as_slice(), s.values.as_slice()));
     let climate = Climate::measure(pairs, from_day);
@@ -302,10 +292,63 @@ fn foretell(
     Ok(scores)
 }
 
+/// A model that was taught to forecast, with intervals of its own.
+fn asked_directly(
+    ground: &Ground,
+    trial: &Trial<'_>,
+    entrant: &Entrant,
+    forecaster: &Forecaster,
+) -> Vec<HorizonScore> {
+    let shared = Mutex::new((entrant.at(0).clone(), forecaster.clone()));
+    let nothing = Forecast { median: f64::NAN, low: f64::NAN, high: f64::NAN };
+    trial.score(&entrant.name, |past, days| {
+        let (model, forecaster) = own(&shared);
+        let whole = &ground.held.samples[past.series];
+        let seen = up_to(whole, past.days.last().copied(), ground.bands.len());
+        let said = outlook(&model, &forecaster, &[&seen], &ground.bands, days);
+        let ndvi = |one: &Option<Outlook>| {
+            let said = one.as_ref().and_then(|o| o.values.get(ground.bands.len()));
+            said.map_or(nothing, |p| {
+                let [median, low, high] = [p.median, p.low, p.high].map(f64::from);
+                Forecast { median, low, high }
+            })
+        };
+        said.iter().flatten().map(ndvi).collect()
+    })
+}
+
+/// A model that fills in dates, asked for a date to come as if it were hidden; its intervals come from its
+/// errors outside the area. None for models that look back and were not taught to forecast.
+fn asked_as_hidden(
+    ground: &Ground,
+    (trial, before): (&Trial<'_>, &Trial<'_>),
+    entrant: &Entrant,
+) -> Vec<HorizonScore> {
+    let model = entrant.at(0);
+    if model.config.sight == Sight::Past {
+        return Vec::new();
+    }
+    let (spec, shared) = (ground.spec(model), Mutex::new(model.clone()));
+    let ndvi = |pixels: &Pixels, past: &Past<'_>, days: &[i32]| -> Vec<f64> {
+        let whole = &pixels.samples[past.series];
+        let seen = up_to(whole, past.days.last().copied(), ground.bands.len());
+        let said = said(&own(&shared), &spec, &seen, days);
+        said.rows().into_iter().map(|row| ground.ndvi(&row.to_vec())).collect()
+    };
+    let measured = Calibrated::fit(|p: &Past<'_>, d: &[i32]| ndvi(&ground.learned, p, d), before);
+    let held = measured.with(|p: &Past<'_>, d: &[i32]| ndvi(&ground.held, p, d));
+    trial.score(&entrant.name, |past, days| held.forecast(past, days))
+}
+
+/// A copy of a model for one thread.
+fn own<T: Clone>(shared: &Mutex<T>) -> T {
+    shared.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 /// The dates of a sample up to a day.
-fn up_to(sample: &Sample, last: Option<i32>, spec: &BatchSpec) -> Sample {
+fn up_to(sample: &Sample, last: Option<i32>, bands: usize) -> Sample {
     let known = last.map_or(0, |last| sample.days.partition_point(|&d| d <= last));
-    let values = sample.values[..known * spec.bands.len()].to_vec();
+    let values = sample.values[..known * bands].to_vec();
     Sample { days: sample.days[..known].to_vec(), values, weights: Vec::new(), ..sample.clone() }
 }
 
@@ -358,6 +401,7 @@ fn notes(ground: &Ground, from_day: i32) -> Vec<String> {
             date(from_day)
         ),
         "same day of the year: the pixel's own value a year before where the archive reaches back that far, within 12 days, else the median over pixels outside the area; harmonic regression: two harmonics, ridge, each pixel's past alone.".into(),
+        "A model that was not taught to forecast is asked for a date to come as if it were hidden; one that looks back fills in no hidden dates. Models whose pretext never names values say them at random.".into(),
         "Intervals of models without their own come from their errors outside the area, as those of the baselines do.".into(),
     ]
 }
@@ -388,7 +432,7 @@ mod tests {
         let asked = with_day(&seen, 100, &spec(4));
         assert_eq!(asked.days, [60, 80, 100, 120]);
         assert_eq!(asked.values, [60.0, 80.0, 0.0, 120.0]);
-        let last = with_day(&up_to(&seen, Some(45), &spec(4)), 200, &spec(4));
+        let last = with_day(&up_to(&seen, Some(45), 1), 200, &spec(4));
         assert_eq!(last.days, [0, 20, 40, 200], "the future of the past is not there");
     }
 }

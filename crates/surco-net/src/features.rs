@@ -34,9 +34,9 @@ pub enum AnyModel {
     /// Ours.
     Surco(Box<Model>),
     /// Presto, with the weights of its makers.
-    Presto(Presto),
+    Presto(Box<Presto>),
     /// Galileo nano, with the weights of its makers.
-    Galileo(Galileo),
+    Galileo(Box<Galileo>),
     /// `EarthPT`, trained here.
     EarthPt(Box<SystemModel<EarthPtConfig>>),
     /// `U-BARN`, trained here.
@@ -46,28 +46,27 @@ pub enum AnyModel {
 }
 
 impl AnyModel {
-    /// Reads a model folder, whatever kind of model it holds.
+    /// Reads a model folder, whatever kind of model it holds. Gives the SHA-256 of the weights too.
     ///
     /// # Errors
     /// [`WeightsError`] naming the file and what is wrong with it.
-    pub fn load(folder: &Path, device: &Device) -> Result<Self, WeightsError> {
+    pub fn load(folder: &Path, device: &Device) -> Result<(Self, String), WeightsError> {
         let recorded = Recorded::read(&read_file(&folder.join(CONFIG))?, folder)?;
-        match (recorded.kind.as_str(), Peer::named(&recorded.kind)) {
-            (KIND, _) => Ok(Self::Surco(Box::new(load_model(folder, device)?.0))),
-            (_, Some(Peer::Presto)) => Ok(Self::Presto(load_presto(folder, device)?)),
-            (_, Some(Peer::Galileo)) => Ok(Self::Galileo(load_galileo(folder, device)?)),
+        let model = match (recorded.kind.as_str(), Peer::named(&recorded.kind)) {
+            (KIND, _) => Self::Surco(Box::new(load_model(folder, device)?.0)),
+            (_, Some(Peer::Presto)) => Self::Presto(Box::new(load_presto(folder, device)?)),
+            (_, Some(Peer::Galileo)) => Self::Galileo(Box::new(load_galileo(folder, device)?)),
             (EarthPtConfig::KIND, _) => {
-                Ok(Self::EarthPt(Box::new(SystemModel::load(folder, device)?.0)))
+                Self::EarthPt(Box::new(SystemModel::load(folder, device)?.0))
             }
-            (UBarnConfig::KIND, _) => {
-                Ok(Self::UBarn(Box::new(SystemModel::load(folder, device)?.0)))
-            }
-            (OfaConfig::KIND, _) => Ok(Self::Ofa(Box::new(SystemModel::load(folder, device)?.0))),
+            (UBarnConfig::KIND, _) => Self::UBarn(Box::new(SystemModel::load(folder, device)?.0)),
+            (OfaConfig::KIND, _) => Self::Ofa(Box::new(SystemModel::load(folder, device)?.0)),
             (kind, None) => {
                 let reason = format!("its kind `{kind}` is none that this version knows");
-                Err(WeightsError::Config { path: folder.join(CONFIG), reason })
+                return Err(WeightsError::Config { path: folder.join(CONFIG), reason });
             }
-        }
+        };
+        Ok((model, recorded.sha256))
     }
 
     /// Its kind, as configs name it.

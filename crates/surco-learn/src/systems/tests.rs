@@ -89,7 +89,7 @@ fn a_stopped_run_goes_on_as_if_it_had_not_been_stopped() {
         let (_, got) = pretrain_system(&parted, &pool, true, &devices, &Silent).unwrap();
         assert_eq!((got.resumed_from, got.curve), (2, want.curve), "{system:?}");
         assert_eq!(got.weights_sha256, want.weights_sha256, "{system:?}");
-        let read = AnyModel::load(&whole.out.join("model"), &Device::flex()).unwrap();
+        let read = AnyModel::load(&whole.out.join("model"), &Device::flex()).unwrap().0;
         assert_eq!(read.kind(), model.kind());
         let embedded = |model: &AnyModel| {
             model.embed(&[&pool.validation[1]], &pool.bands, pool.window).unwrap()

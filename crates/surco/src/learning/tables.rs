@@ -1,7 +1,7 @@
 //! Tables of series as something to pre-train on: their labels are not read.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use surco_data::{Exclusion, Sample, SpectralBand, read_table};
 use surco_learn::SeriesPool;
@@ -30,7 +30,7 @@ pub(super) fn read(folders: &[PathBuf], exclusion: &Exclusion) -> anyhow::Result
     folders.iter().map(|folder| read_one(folder, exclusion)).collect()
 }
 
-fn read_one(folder: &PathBuf, exclusion: &Exclusion) -> anyhow::Result<Table> {
+fn read_one(folder: &Path, exclusion: &Exclusion) -> anyhow::Result<Table> {
     let table = read_table(&folder.join("points.parquet"), &folder.join("series.parquet"))?;
     if !is_free(&table.licence) {
         let text = format!(

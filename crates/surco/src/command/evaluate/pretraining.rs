@@ -15,8 +15,8 @@ use surco_eval::pretraining::{
     csv, draw_splits, html, markdown,
 };
 use surco_net::{
-    Device, FORECAST_FILES, Forecaster, Model, ModelConfig, Sight, embed, fresh, load_forecaster,
-    load_model,
+    AnyModel, Device, FORECAST_FILES, Forecaster, Model, ModelConfig, Sight, embed, fresh,
+    load_forecaster,
 };
 
 use crate::exit::Usage;
@@ -70,6 +70,8 @@ struct Entrant {
     /// Row of random weights it is compared with.
     beside: Option<String>,
     models: Vec<Model>,
+    /// A published system, in place of models of ours: it is only asked for its embedding.
+    system: Option<AnyModel>,
     /// Its head for dates to come, if it was taught to forecast.
     forecaster: Option<Forecaster>,
 }
@@ -77,6 +79,11 @@ struct Entrant {
 impl Entrant {
     fn at(&self, seed: usize) -> &Model {
         &self.models[seed % self.models.len()]
+    }
+
+    /// Its first model, if it is of ours.
+    fn ours(&self) -> Option<&Model> {
+        self.models.first()
     }
 }
 
@@ -160,26 +167,38 @@ fn entrants(args: &Args, device: &Device) -> anyhow::Result<(Vec<Entrant>, Vec<M
             return Err(Usage(format!("--model {text}: the name {name} is given twice")).into());
         }
         let path = Path::new(folder);
-        let (model, weights_sha256) = load_model(path, device)?;
+        let (model, weights_sha256) = AnyModel::load(path, device)?;
+        let (name, folder) = (name.to_string(), folder.into());
+        let about = Measured { name: name.clone(), folder, weights_sha256: weights_sha256.clone() };
+        measured.push(about);
+        let model = match model {
+            AnyModel::Surco(model) => *model,
+            system => {
+                let (models, system) = (Vec::new(), Some(system));
+                entrants.push(Entrant { name, beside: None, models, system, forecaster: None });
+                continue;
+            }
+        };
         let forecaster = path
             .join(FORECAST_FILES[0])
             .is_file()
             .then(|| load_forecaster(path, model.encoder.width(), &weights_sha256, device))
             .transpose()?;
-        measured.push(Measured { name: name.into(), folder: folder.into(), weights_sha256 });
         if !forms.iter().any(|form| is_like(form, &model.config)) {
             forms.push(model.config.clone());
         }
-        entrants.push(Entrant { name: name.into(), beside: None, models: vec![model], forecaster });
+        let models = vec![model];
+        entrants.push(Entrant { name, beside: None, models, system: None, forecaster });
     }
     for entrant in &mut entrants {
-        let own = &entrant.models[0].config;
+        let Some(own) = entrant.models.first().map(|model| &model.config) else { continue };
         entrant.beside = forms.iter().find(|f| is_like(f, own)).map(|f| random_name(&forms, f));
     }
     entrants.extend(forms.iter().map(|form| Entrant {
         name: random_name(&forms, form),
         beside: None,
         models: (0..args.seeds).map(|seed| untrained(form, seed, device)).collect(),
+        system: None,
         forecaster: None,
     }));
     Ok((entrants, measured))
@@ -224,6 +243,7 @@ fn protocol(args: &Args) -> Vec<String> {
         "A share of labels is a share of the points to learn from, at least one of each class, the same for every row; a smaller share is part of a larger one. The points to choose by keep their labels in every column, for every row that chooses.".into(),
         "probe: logistic regression on the frozen embedding, z-scored by the points to learn from; its penalty is chosen by validation blocks. kNN: the five nearest by cosine.".into(),
         "fine-tune: encoder and linear head learn by AdamW, 32 labels a step, at most 600 steps; learning rate (0.0003 or 0.002) and the moment to stop are chosen by validation blocks. From random weights this is training from scratch.".into(),
+        "Published systems are frozen: probe and kNN of their own embedding. Where one cannot read a set it says why, and its row stays empty.".into(),
         "Random weights are drawn anew for each seed. Raw values are the same reflectances with gaps filled in time, and NDVI; their rows stand under probe.".into(),
         "Differences are paired by seed; intervals are 95 %, Student's t widened because splits of one set share points (Nadeau and Bengio 2003).".into(),
     ]

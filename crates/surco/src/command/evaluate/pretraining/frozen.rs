@@ -80,11 +80,9 @@ pub(super) fn embedded(
     let mut scores = Vec::new();
     for (i, entrant) in entrants.iter().enumerate() {
         screen.report("probe", i as u64, entrants.len() as u64, &entrant.name);
-        let embedded: Vec<Array2<f32>> = entrant
-            .models
-            .iter()
-            .map(|m| embedding(m, &samples, &round.set.bands, round.set.window, device))
-            .collect();
+        let Some(embedded) = embeddings(round, entrant, &samples, (device, screen)) else {
+            continue;
+        };
         let wide: Vec<Array2<f64>> = embedded.iter().map(|x| x.mapv(f64::from)).collect();
         let of = |&(seed, percent): &(usize, u32)| {
             go_on(screen)?;
@@ -106,4 +104,25 @@ pub(super) fn embedded(
     }
     screen.report("probe", entrants.len() as u64, entrants.len() as u64, "");
     Ok(scores)
+}
+
+/// What each model of a row makes of the points; nothing where a published system cannot read them, which is said.
+fn embeddings(
+    round: &Round<'_>,
+    entrant: &Entrant,
+    samples: &[&Sample],
+    (device, screen): (&Device, &Screen),
+) -> Option<Vec<Array2<f32>>> {
+    let (bands, window) = (&round.set.bands, round.set.window);
+    let Some(system) = &entrant.system else {
+        let of = |model| embedding(model, samples, bands, window, device);
+        return Some(entrant.models.iter().map(of).collect());
+    };
+    match system.embed(samples, bands, window) {
+        Ok(embedded) => Some(vec![embedded]),
+        Err(error) => {
+            screen.say(&format!("{} cannot read {}: {error}", entrant.name, round.set.name));
+            None
+        }
+    }
 }

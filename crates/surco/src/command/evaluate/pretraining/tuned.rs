@@ -31,7 +31,7 @@ pub(super) fn all(
     screen: &Screen,
 ) -> anyhow::Result<Vec<Score>> {
     let mut jobs: Vec<Job> = Vec::new();
-    for entrant in entrants {
+    for entrant in entrants.iter().filter(|entrant| entrant.system.is_none()) {
         jobs.extend(round.tasks().into_iter().map(|(seed, percent)| Job {
             name: entrant.name.clone(),
             model: entrant.at(seed).clone(),

@@ -237,7 +237,8 @@ fn reconstruct(
 ) -> anyhow::Result<Vec<GapScore>> {
     let hidden = Hidden::draw(held, gap, 0);
     let mut scores = Vec::new();
-    for entrant in entrants.iter().filter(|e| e.at(0).config.sight == Sight::Whole) {
+    let sees_all = |e: &&Entrant| e.ours().is_some_and(|m| m.config.sight == Sight::Whole);
+    for entrant in entrants.iter().filter(sees_all) {
         go_on(screen)?;
         let model = entrant.at(0).clone();
         let spec = ground.spec(&model);
@@ -270,7 +271,7 @@ fn foretell(
     let trial = Trial::new(&held, &HORIZONS_D, from_day..i32::MAX);
     let before = Trial::new(&learned, &HORIZONS_D, i32::MIN..from_day);
     let mut scores = Vec::new();
-    for (i, entrant) in entrants.iter().enumerate() {
+    for (i, entrant) in entrants.iter().filter(|e| e.ours().is_some()).enumerate() {
         screen.report("forecast", i as u64, entrants.len() as u64, &entrant.name);
         go_on(screen)?;
         scores.extend(match &entrant.forecaster {
@@ -374,7 +375,7 @@ fn alike(
     let mut found = Vec::new();
     for entrant in entrants {
         go_on(screen)?;
-        let model = entrant.at(0);
+        let Some(model) = entrant.ours() else { continue };
         let of = |samples: &[Sample]| {
             let refs: Vec<&Sample> = samples.iter().collect();
             embedding(model, &refs, &ground.bands, ground.window, device)

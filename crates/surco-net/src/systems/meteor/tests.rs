@@ -96,8 +96,7 @@ fn a_few_images_can_be_learned_by_heart() {
     let images = Tensor::<4>::from_data(images(4, 2, 16).into_data(), &device);
     let target = Tensor::<2>::from_data([[1.0], [-1.0], [1.0], [-1.0]], &device);
     let mut losses = Vec::new();
-    let adam =
-        surco_kernels::AdamW { beta_1: 0.9, beta_2: 0.98, epsilon: 1e-8, weight_decay: 0.0 };
+    let adam = surco_kernels::AdamW { beta_1: 0.9, beta_2: 0.98, epsilon: 1e-8, weight_decay: 0.0 };
     let mut optimizer: burn::optim::ModuleOptimizer = adam.into();
     for _ in 0..20 {
         let loss = (net.forward(images.clone()) - target.clone()).square().mean();

@@ -13,6 +13,7 @@ use surco_net::{AnyModel, Card, Policy, SystemConfig, SystemModel};
 
 use crate::LearnError;
 use crate::precision::Precision;
+use crate::pretext::PretextWeights;
 use crate::pretrain::{
     FEWEST_SERIES, PretrainConfig, SeriesPool, System, VALIDATION_SERIES, pretrain, recipe_of,
     toml_of,
@@ -134,6 +135,13 @@ impl Run<'_> {
                 key: "precision",
                 value: format!("{:?}", config.precision).to_lowercase(),
                 remedy: "published systems are trained in f32 here".into(),
+            });
+        }
+        if config.pretext != PretextWeights::default() {
+            return Err(LearnError::Config {
+                key: "pretext",
+                value: format!("{:?}", config.pretext),
+                remedy: "published systems have their own: leave the key out".into(),
             });
         }
         let lessons = Lessons::new(lesson, config, pool);

@@ -7,6 +7,7 @@
 //! blocks of 320 m.
 
 #![expect(clippy::unwrap_used, reason = "a tool for measuring")]
+#![expect(clippy::print_stdout, reason = "what an example measures is said on stdout")]
 
 use ndarray::{Array3, Axis, s};
 use surco_core::Scl;

@@ -331,7 +331,7 @@ mod tests {
     fn samples(count: usize) -> Vec<Sample> {
         let sample = |p: usize| {
             let days: Vec<i32> = (0..8).map(|d| d * 45).collect();
-            let green = |day: i32| (day < 180) == (p % 2 == 0);
+            let green = |day: i32| (day < 180) == (p.is_multiple_of(2));
             let noise = (p * 7 % 11) as f32 / 200.0;
             let values = days.iter().flat_map(|&day| {
                 if green(day) { [0.05 + noise, 0.4 - noise] } else { [0.2 - noise, 0.25 + noise] }

@@ -16,7 +16,7 @@ fn sample(k: usize, side: usize) -> Sample {
     let pixels = side * side;
     let value = |i: usize| {
         let (date, band, pixel) = (i / (10 * pixels), i / pixels % 10, i % pixels);
-        if (date, band, pixel) == (1, 3, pixels / 2 + side / 2) && k % 2 == 0 {
+        if (date, band, pixel) == (1, 3, pixels / 2 + side / 2) && k.is_multiple_of(2) {
             return f32::NAN;
         }
         let phase = date as f32 * 0.8 + band as f32 * 0.3 + (k % 3) as f32;

@@ -35,7 +35,7 @@ const WARM_UP_STEPS: u64 = 10;
 /// Steps between two looks at the validation points.
 const LOOK_EVERY: u64 = 20;
 
-/// Looks without a better one before training stops.
+/// Looks without higher accuracy before training stops.
 const PATIENCE: u32 = 6;
 
 /// Most steps of one learning rate.
@@ -203,14 +203,14 @@ impl<F> Tuning<'_, F> {
             }
             let now = classifier.valid();
             let score = self.score(&now);
-            if best.as_ref().is_none_or(|b| score > b.score) {
+            // Likelihood alone decides between moments, but buys no time: it creeps up for ever.
+            let before = best.as_ref().map_or((-1.0, f64::NEG_INFINITY), |b| b.score);
+            waited = if score.0 > before.0 { 0 } else { waited + 1 };
+            if score > before {
                 best = Some(Moment { score, rate, steps, classifier: now });
-                waited = 0;
-            } else {
-                waited += 1;
-                if waited >= PATIENCE {
-                    break;
-                }
+            }
+            if waited >= PATIENCE {
+                break;
             }
         }
         best.ok_or(LearnError::Diverged { step: MOST_STEPS, learning_rate: rate })

@@ -33,4 +33,6 @@ pub use pretrain::{PretrainConfig, SeriesPool, System, pretrain};
 pub use ridge::Ridge;
 pub use run::{Curve, CurvePoint, RunSummary, open_run};
 pub use speed::{SpeedPoint, Throughput, peak_flops_per_s};
-pub use systems::pretrain_system;
+pub use systems::{
+    LabelledWindows, Protocol, ShallowConfig, UBarnClassifier, classify_windows, pretrain_system,
+};

@@ -2,7 +2,10 @@
 
 mod earthpt;
 mod ofa;
+mod shallow;
 mod ubarn;
+
+pub use shallow::{LabelledWindows, Protocol, ShallowConfig, UBarnClassifier, classify_windows};
 
 use burn::tensor::{Device, Tensor};
 use rand::{Rng, RngExt, SeedableRng};

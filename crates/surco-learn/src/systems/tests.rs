@@ -116,10 +116,10 @@ fn another_seed_learns_other_weights() {
 fn a_few_series_can_be_learned_by_heart() {
     let folder = tempfile::tempdir().unwrap();
     for (system, steps, share) in
-        [(System::EarthPt, 80, 0.25), (System::UBarn, 30, 0.6), (System::Ofa, 60, 0.3)]
+        [(System::EarthPt, 80, 0.25), (System::UBarn, 60, 0.6), (System::Ofa, 60, 0.3)]
     {
         let config = config(system, folder.path(), steps);
-        let config = PretrainConfig { validate_every_steps: steps, ..config };
+        let config = PretrainConfig { validate_every_steps: steps, learning_rate: 3e-3, ..config };
         let (_, run) = run(&config, &pool(system));
         let (first, last) =
             (run.curve.mean_loss(false).unwrap(), run.curve.mean_loss(true).unwrap());
@@ -196,4 +196,44 @@ fn bands_that_are_seen_together_are_one_sensor() {
         lesson.config().sensors.iter().map(|s| s.normalisation.bands().len()).collect();
     assert_eq!(counts, [10, 2]);
     assert!(lesson.usable(&pool.train[0]).is_some_and(|s| s.len() == 7));
+}
+
+/// Two classes by the phase of their season: both protocols learn them, the frozen encoder keeps its weights and the
+/// fine-tuned one does not.
+#[test]
+fn a_shallow_decoder_learns_behind_a_frozen_and_a_fine_tuned_encoder() {
+    let pool = pool(System::UBarn);
+    let device = Device::flex();
+    let config =
+        surco_net::UBarnConfig::new(surco_data::Normalisation::measure(&bands(), &pool.train));
+    let fresh = SystemModel::fresh(config, 1, &device);
+    let samples: Vec<&Sample> = pool.train.iter().take(6).collect();
+    let classes: Vec<usize> = (0..6).map(|k| usize::from(k % 3 == 0)).collect();
+    let batch =
+        surco_net::UBarnBatch::new(&samples, &pool.bands, pool.window, &fresh.config).unwrap();
+    // Norms that know the windows tell them apart, whatever the weights.
+    let net = fresh.net.measured(std::slice::from_ref(&batch));
+    let model = SystemModel { net, config: fresh.config };
+    let labelled = LabelledWindows {
+        samples: &samples,
+        classes: &classes,
+        class_count: 2,
+        bands: &pool.bands,
+        window: pool.window,
+    };
+    let weights = |net: &surco_net::UBarn| {
+        SystemModel { net: net.clone(), config: model.config.clone() }
+            .embed(&samples[1..2], &pool.bands, pool.window)
+            .unwrap()
+    };
+    for protocol in [Protocol::Frozen, Protocol::FineTuned] {
+        let config = ShallowConfig { protocol, steps: 60, batch: 6, learning_rate: 1e-2, seed: 1 };
+        let learned =
+            classify_windows(&model, &labelled, &config, &[Device::flex()], &Silent).unwrap();
+        let scores: Vec<f32> = learned.scores(&batch).into_data().iter::<f32>().collect();
+        let said: Vec<usize> = scores.chunks(2).map(|two| usize::from(two[1] > two[0])).collect();
+        assert_eq!(said, classes, "{protocol:?}: {scores:?}");
+        let is_same = weights(learned.encoder()) == weights(&model.net);
+        assert_eq!(is_same, protocol == Protocol::Frozen, "{protocol:?}");
+    }
 }

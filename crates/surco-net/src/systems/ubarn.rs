@@ -33,7 +33,7 @@ use surco_kernels::{Norm, NormKind, Projection, Segments, attend, linear, norm};
 
 use crate::Card;
 use crate::systems::conv::{Moments, Statistics};
-use crate::systems::{SystemConfig, SystemError, SystemModel, middle, s2_places};
+use crate::systems::{SystemConfig, SystemError, SystemModel, s2_places};
 
 use unet::UNet;
 
@@ -73,12 +73,18 @@ impl UBarnConfig {
         Self { schema: crate::folder::SCHEMA, normalisation, card: Card::default() }
     }
 
+    /// Floating-point operations of a forward pass of the U-Net for one pixel on one date.
+    #[must_use]
+    pub const fn flops_per_pixel() -> u64 {
+        unet::FLOPS_PER_PIXEL
+    }
+
     /// Floating-point operations of a forward pass for one pixel on one of so many dates.
     #[must_use]
     pub fn flops_per_token(dates: usize) -> u64 {
         let layer = 4 * UBARN_WIDTH * UBARN_WIDTH + 2 * UBARN_WIDTH * HIDDEN;
         let attention = 2 * UBARN_WIDTH * dates;
-        unet::FLOPS_PER_PIXEL + 2 * (LAYERS * (layer + attention) + UBARN_WIDTH * BANDS) as u64
+        Self::flops_per_pixel() + 2 * (LAYERS * (layer + attention) + UBARN_WIDTH * BANDS) as u64
     }
 }
 
@@ -337,7 +343,16 @@ impl UBarn {
     /// belong to the weights.
     #[must_use]
     pub fn features(&self, batch: &UBarnBatch) -> Tensor<2> {
-        self.tokens(batch, &mut Statistics::OfWeights)
+        self.tokens(batch, &Pixels::All, &mut Statistics::OfWeights)
+    }
+
+    /// [`UBarn::features`] of the pixel in the middle of each window alone, and the dates of each.
+    #[must_use]
+    pub fn middle_features(&self, batch: &UBarnBatch) -> (Tensor<2>, Segments) {
+        let (_, _, rows, columns) = batch.images_mbyx.dim();
+        let middle = Pixels::One(rows / 2 * columns + columns / 2);
+        let tokens = self.tokens(batch, &middle, &mut Statistics::OfWeights);
+        (tokens, Segments::of_lengths(batch.lengths.iter().copied()))
     }
 
     /// The ten bands of each pixel and date, `[n, 10]`, normalised, norms by the statistics that belong to the
@@ -350,7 +365,7 @@ impl UBarn {
     /// [`UBarn::features`], norms by the batch itself, as in training.
     #[must_use]
     pub fn features_in_training(&self, batch: &UBarnBatch) -> Tensor<2> {
-        self.tokens(batch, &mut Statistics::OfBatch)
+        self.tokens(batch, &Pixels::All, &mut Statistics::OfBatch)
     }
 
     /// [`UBarn::reconstruct`], norms by the batch itself, as in training.
@@ -379,19 +394,42 @@ impl UBarn {
         }
     }
 
-    fn tokens(&self, batch: &UBarnBatch, statistics: &mut Statistics) -> Tensor<2> {
+    fn tokens(
+        &self,
+        batch: &UBarnBatch,
+        pixels: &Pixels,
+        statistics: &mut Statistics,
+    ) -> Tensor<2> {
         let device = self.device();
-        let pixels = batch.pixels();
         let images_mdyx = self.unet.forward(images(batch, &device), statistics);
         let rows = images_mdyx.permute([0, 2, 3, 1]).reshape([batch.tokens(), UBARN_WIDTH]);
-        let order: Vec<i64> =
-            batch.places().map(|(image, pixel)| (image * pixels + pixel) as i64).collect();
-        let count = order.len();
-        let order = Tensor::<1, Int>::from_data(TensorData::new(order, [count]), &device);
-        let days = TensorData::new(season_rows(batch), [count, UBARN_WIDTH]);
+        let places: Vec<(usize, usize)> =
+            batch.places().filter(|&(_, pixel)| pixels.has(pixel)).collect();
+        let order = places.iter().map(|(image, pixel)| (image * batch.pixels() + pixel) as i64);
+        let order = TensorData::new(order.collect::<Vec<_>>(), [places.len()]);
+        let order = Tensor::<1, Int>::from_data(order, &device);
+        let days = TensorData::new(season_rows(batch, &places), [places.len(), UBARN_WIDTH]);
         let x_nd = rows.select(0, order) + Tensor::from_data(days, &device);
-        let segments = batch.segments();
+        let segments = match pixels {
+            Pixels::All => batch.segments(),
+            Pixels::One(_) => Segments::of_lengths(batch.lengths.iter().copied()),
+        };
         self.layers.iter().fold(x_nd, |x_nd, layer| layer.forward(x_nd, &segments))
+    }
+}
+
+/// The pixels whose dates go through the transformer; they do not see each other there.
+enum Pixels {
+    All,
+    One(usize),
+}
+
+impl Pixels {
+    fn has(&self, pixel: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::One(one) => pixel == *one,
+        }
     }
 }
 
@@ -402,7 +440,7 @@ fn images(batch: &UBarnBatch, device: &Device) -> Tensor<4> {
 }
 
 /// Sines and cosines of the day of the year of each token, `T^(−2 ⌊i/2⌋ / d)` as they follow each other.
-fn season_rows(batch: &UBarnBatch) -> Vec<f32> {
+fn season_rows(batch: &UBarnBatch, places: &[(usize, usize)]) -> Vec<f32> {
     let of_day = |&day: &u16| -> Vec<f32> {
         let angle = |i: usize| {
             let power = -((i / 2 * 2) as f64) / UBARN_WIDTH as f64;
@@ -412,7 +450,7 @@ fn season_rows(batch: &UBarnBatch) -> Vec<f32> {
         (0..UBARN_WIDTH).map(|i| value(i) as f32).collect()
     };
     let days: Vec<Vec<f32>> = batch.days_m.iter().map(of_day).collect();
-    batch.places().flat_map(|(image, _)| days[image].iter().copied()).collect()
+    places.iter().flat_map(|&(image, _)| days[image].iter().copied()).collect()
 }
 
 impl SystemModel<UBarnConfig> {
@@ -429,8 +467,7 @@ impl SystemModel<UBarnConfig> {
         let one = |net: &mut UBarn, (series, sample): (usize, &&Sample)| {
             let batch = UBarnBatch::new(&[sample], bands, window, &self.config)
                 .map_err(|error| error.of_series(series))?;
-            let dates = batch.lengths[0];
-            let tokens = net.features(&batch).narrow(0, middle(sample) * dates, dates);
+            let (tokens, _) = net.middle_features(&batch);
             Ok(tokens.mean_dim(0).into_data().iter::<f32>().collect::<Vec<_>>())
         };
         let parts: Result<Vec<Vec<f32>>, SystemError> =

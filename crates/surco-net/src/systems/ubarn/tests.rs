@@ -72,6 +72,13 @@ fn what_is_not_of_a_window_changes_nothing() {
     let features = flat(model.net.features(&together));
     let own = flat(model.net.features(&batch(&[&a])));
     assert_eq!(features[5 * 256 * UBARN_WIDTH..], own);
+    // The middle is pixel 8 · 16 + 8, and its three dates stand together.
+    let (middle, segments) = model.net.middle_features(&batch(&[&a]));
+    assert_eq!((segments.count(), segments.tokens()), (1, 3));
+    let first = 136 * 3 * UBARN_WIDTH;
+    for (got, want) in flat(middle).iter().zip(&own[first..]) {
+        assert!((got - want).abs() < 1e-5, "{got} {want}");
+    }
 }
 
 /// Tokens stand window by window, pixel by pixel, date by date.
@@ -84,7 +91,7 @@ fn tokens_of_a_pixel_stand_together() {
     assert_eq!((batch.segments().count(), batch.segments().longest()), (512, 2));
     // 2021-05-01 is day 121, and 20 days later day 141.
     assert_eq!(batch.days_m, [121, 141, 121]);
-    let rows = season_rows(&batch);
+    let rows = season_rows(&batch, &places);
     let row = &rows[UBARN_WIDTH..2 * UBARN_WIDTH];
     assert!((row[0] - 141_f32.sin()).abs() < 1e-5 && (row[1] - 141_f32.cos()).abs() < 1e-5);
     let slow = 141.0 / 10_000_f32.powf(62.0 / 64.0);

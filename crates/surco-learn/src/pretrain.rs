@@ -26,7 +26,10 @@ pub use config::{PretrainConfig, System};
 pub(crate) const FEWEST_SERIES: usize = 64;
 
 /// Series of the validation, at most.
-pub(crate) const VALIDATION_SERIES: usize = 512;
+const VALIDATION_SERIES: usize = 512;
+
+/// Marks the random numbers of the validation.
+const VALIDATION_STREAM: u64 = 0x5641_4C49;
 
 /// Series to learn from, the ones for validation from other places.
 #[derive(Clone, Debug, Default)]
@@ -126,6 +129,29 @@ pub(crate) fn toml_of(config: &PretrainConfig) -> Result<String, LearnError> {
     })
 }
 
+/// The series of a step, drawn by the seed and the step alone, and what else of it is drawn by.
+pub(crate) fn batch_of<'a>(
+    config: &PretrainConfig,
+    train: &'a [Sample],
+    step: u64,
+) -> (Vec<&'a Sample>, ChaCha8Rng) {
+    let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
+    rng.set_stream(step + 1);
+    let drawn = (0..config.batch).map(|_| &train[rng.random_range(0..train.len())]).collect();
+    (drawn, rng)
+}
+
+/// Series to validate on, spread over those held out, and what of them is drawn by.
+pub(crate) fn validation_of<'a>(
+    config: &PretrainConfig,
+    held_out: &'a [Sample],
+) -> (Vec<&'a Sample>, ChaCha8Rng) {
+    let count = held_out.len().min(VALIDATION_SERIES);
+    let step = held_out.len() / count.max(1);
+    let spread = held_out.iter().step_by(step.max(1)).take(count).collect();
+    (spread, ChaCha8Rng::seed_from_u64(config.seed ^ VALIDATION_STREAM))
+}
+
 /// The pretexts over a pool of series.
 struct Pretexts<'a> {
     config: &'a PretrainConfig,
@@ -166,10 +192,7 @@ impl<'a> Pretexts<'a> {
         let masks = Masks { share, band_dropout, of: config.masks };
         let maker = Maker { crops, masks, targets: Targets::new(config.seed) };
         let mut objective = Self { config, pool, norm, maker, held_out: Vec::new() };
-        let mut rng = ChaCha8Rng::seed_from_u64(config.seed ^ 0x5641_4C49);
-        let count = pool.validation.len().min(VALIDATION_SERIES);
-        let step = pool.validation.len() / count;
-        let held: Vec<&Sample> = pool.validation.iter().step_by(step).take(count).collect();
+        let (held, mut rng) = validation_of(config, &pool.validation);
         // All that is held out for every pretext, so that none depends on what else is drawn.
         let drawn = config.pretext.drawn();
         let tasks =
@@ -260,11 +283,7 @@ impl Objective for Pretexts<'_> {
     const STAGE: &'static str = "pretrain";
 
     fn parts(&self, step: u64) -> Vec<Part> {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed);
-        rng.set_stream(step + 1);
-        let drawn: Vec<&Sample> = (0..self.config.batch)
-            .map(|_| &self.pool.train[rng.random_range(0..self.pool.train.len())])
-            .collect();
+        let (drawn, mut rng) = batch_of(self.config, &self.pool.train, step);
         scaled(self.tasks(&drawn, |rng| self.config.pretext.draw(rng), &mut rng))
     }
 

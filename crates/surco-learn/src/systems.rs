@@ -8,7 +8,7 @@ mod ubarn;
 pub use shallow::{LabelledWindows, Protocol, ShallowConfig, UBarnClassifier, classify_windows};
 
 use burn::tensor::{Device, Tensor};
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use surco_core::Progress;
 use surco_data::Sample;
@@ -18,14 +18,11 @@ use crate::LearnError;
 use crate::precision::Precision;
 use crate::pretext::PretextWeights;
 use crate::pretrain::{
-    FEWEST_SERIES, PretrainConfig, SeriesPool, System, VALIDATION_SERIES, pretrain, recipe_of,
-    toml_of,
+    FEWEST_SERIES, PretrainConfig, SeriesPool, System, batch_of, pretrain, recipe_of, toml_of,
+    validation_of,
 };
 use crate::run::{RunSummary, open_run};
 use crate::trainer::{Objective, Trainer, Work};
-
-/// Marks the random numbers of the validation.
-const VALIDATION_STREAM: u64 = 0x5641_4C49;
 
 /// When a loss is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,10 +214,7 @@ impl<'a, L: Lesson> Lessons<'a, L> {
             samples.iter().filter_map(|sample| lesson.usable(sample)).collect()
         };
         let (train, validation) = (usable(&pool.train), usable(&pool.validation));
-        let mut rng = ChaCha8Rng::seed_from_u64(config.seed ^ VALIDATION_STREAM);
-        let count = validation.len().min(VALIDATION_SERIES);
-        let step = validation.len() / count.max(1);
-        let held: Vec<&Sample> = validation.iter().step_by(step.max(1)).take(count).collect();
+        let (held, mut rng) = validation_of(config, &validation);
         let held_out =
             held.chunks(config.micro_batch).map(|chunk| lesson.part(chunk, &mut rng)).collect();
         Self { lesson, config, train, validation: validation.len(), held_out }
@@ -237,11 +231,7 @@ where
     const STAGE: &'static str = "pretrain";
 
     fn parts(&self, step: u64) -> Vec<L::Part> {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed);
-        rng.set_stream(step + 1);
-        let drawn: Vec<&Sample> = (0..self.config.batch)
-            .map(|_| &self.train[rng.random_range(0..self.train.len())])
-            .collect();
+        let (drawn, mut rng) = batch_of(self.config, &self.train, step);
         drawn
             .chunks(self.config.micro_batch)
             .map(|chunk| self.lesson.part(chunk, &mut rng))
@@ -269,21 +259,6 @@ where
             total += weight;
         }
         (total > 0.0).then(|| sum / total)
-    }
-}
-
-/// A sample on some of its dates.
-fn on_dates(sample: &Sample, dates: &[usize], bands: usize) -> Sample {
-    let length = bands * sample.pixels();
-    let of = |all: &[f32]| -> Vec<f32> {
-        let part = |&date: &usize| all.get(date * length..(date + 1) * length).unwrap_or_default();
-        dates.iter().flat_map(part).copied().collect()
-    };
-    Sample {
-        days: dates.iter().map(|&date| sample.days[date]).collect(),
-        values: of(&sample.values),
-        weights: of(&sample.weights),
-        ..sample.clone()
     }
 }
 

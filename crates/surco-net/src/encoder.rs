@@ -23,6 +23,7 @@ use surco_kernels::{
 };
 
 use crate::input::View;
+use crate::layers::projection;
 use crate::spectral::{BandWeights, in_format};
 use crate::{EncoderInput, Size};
 
@@ -36,10 +37,6 @@ pub const NESTED_WIDTHS: [usize; 4] = [128, 64, 32, 16];
 
 fn rms(weight: &Param<Tensor<1>>) -> Norm {
     Norm { weight: weight.val(), bias: None, kind: NormKind::Rms, epsilon: NORM_EPSILON }
-}
-
-fn projection(weight: &Param<Tensor<2>>) -> Projection {
-    Projection { weight: weight.val(), bias: None }
 }
 
 /// One pre-norm block.

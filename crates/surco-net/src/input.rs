@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use ndarray::ArrayView1;
+use ndarray::{Array2, ArrayView1};
 use surco_data::{Batch, PatchGrid, QueryGrid, SEASON_FEATURES, STATIC_FEATURES, SpectralBand};
 use surco_kernels::{Rotary, Segments};
 
@@ -82,6 +82,13 @@ impl EncoderInput {
     pub fn tokens(&self) -> usize {
         self.over_time.segments.tokens()
     }
+}
+
+/// Values as a tensor.
+#[must_use]
+pub fn table(values: &Array2<f32>, device: &Device) -> Tensor<2> {
+    let (rows, columns) = values.dim();
+    Tensor::from_data(TensorData::new(values.iter().copied().collect(), [rows, columns]), device)
 }
 
 pub(crate) fn index(rows: impl Iterator<Item = i64>, device: &Device) -> Tensor<1, Int> {

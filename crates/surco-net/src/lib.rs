@@ -19,6 +19,7 @@ mod forecast;
 mod galileo;
 mod input;
 mod int8;
+mod layers;
 mod model;
 mod peer;
 mod presto;
@@ -44,7 +45,7 @@ pub use forecast::{
     shown,
 };
 pub use galileo::{GALILEO_BANDS, GALILEO_MONTHS, Galileo, GalileoBatch, GalileoInput};
-pub use input::EncoderInput;
+pub use input::{EncoderInput, table};
 pub use int8::Int8Rows;
 pub use model::{Card, Model, ModelConfig, drawn, fresh};
 pub use peer::{BandScale, Imported, InputError, Peer, import_peer, load_galileo, load_presto};

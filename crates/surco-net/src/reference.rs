@@ -20,11 +20,14 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use surco_kernels::{
-    Activation, AttentionLayer, LossKind, MlpLayer, Norm, NormKind, Policy, Projection, Segments,
-    attention, linear, masked_loss, mlp, norm,
+    Activation, AttentionLayer, LossKind, MlpLayer, Policy, Projection, Segments, attention,
+    linear, masked_loss, mlp, norm,
 };
 
+pub use crate::layers::Linear;
+
 use crate::Presto;
+use crate::layers::LayerNorm;
 use crate::source::TensorSource;
 
 /// Heads of each block.
@@ -48,62 +51,29 @@ impl ReferenceError {
     }
 }
 
-/// A linear map as the reference file holds it, but laid out `[d_in, d_out]`.
-#[derive(Module, Debug)]
-pub struct Affine {
-    /// `[d_in, d_out]`.
-    pub weight: Param<Tensor<2>>,
-    /// `[d_out]`.
-    pub bias: Param<Tensor<1>>,
-}
-
-impl Affine {
-    fn projection(&self) -> Projection {
-        Projection { weight: self.weight.val(), bias: Some(self.bias.val()) }
-    }
-}
-
-/// A normalisation with scale and shift.
-#[derive(Module, Debug)]
-struct LayerNorm {
-    weight: Param<Tensor<1>>,
-    bias: Param<Tensor<1>>,
-}
-
-impl LayerNorm {
-    fn norm(&self) -> Norm {
-        Norm {
-            weight: self.weight.val(),
-            bias: Some(self.bias.val()),
-            kind: NormKind::Layer,
-            epsilon: EPSILON,
-        }
-    }
-}
-
 /// One pre-norm block.
 #[derive(Module, Debug)]
 pub struct ReferenceBlock {
     ln1: LayerNorm,
     /// To queries, keys and values, `[d, 3 d]`.
-    pub qkv: Affine,
-    proj: Affine,
+    pub qkv: Linear,
+    proj: Linear,
     ln2: LayerNorm,
-    fc1: Affine,
-    fc2: Affine,
+    fc1: Linear,
+    fc2: Linear,
 }
 
 impl ReferenceBlock {
     fn forward(&self, x_nd: Tensor<2>, segments: &Segments, policy: Policy) -> Tensor<2> {
         let mixing = AttentionLayer {
-            norm: self.ln1.norm(),
+            norm: self.ln1.norm(EPSILON),
             qkv: self.qkv.projection(),
             qk_scale: None,
             out: self.proj.projection(),
             heads: HEADS,
         };
         let widening = MlpLayer {
-            norm: self.ln2.norm(),
+            norm: self.ln2.norm(EPSILON),
             up: self.fc1.projection(),
             down: self.fc2.projection(),
             activation: Activation::Gelu,
@@ -116,13 +86,13 @@ impl ReferenceBlock {
 #[derive(Module, Debug)]
 pub struct ReferenceEncoder {
     /// From values to the width, `[c, d]`.
-    pub embed: Affine,
+    pub embed: Linear,
     pos: Param<Tensor<2>>,
     mask_token: Param<Tensor<1>>,
     /// In order.
     pub blocks: Vec<ReferenceBlock>,
     norm: LayerNorm,
-    head: Affine,
+    head: Linear,
 }
 
 impl ReferenceEncoder {
@@ -145,7 +115,7 @@ impl ReferenceEncoder {
         let affine = |name: &str, d_in: usize, d_out: usize| {
             let values = file.values(&format!("{name}.weight"), &[d_out, d_in])?;
             let data = TensorData::new(transposed(&values, d_out, d_in), [d_in, d_out]);
-            Ok(Affine {
+            Ok(Linear {
                 weight: Param::from_tensor(Tensor::from_data(data, device)),
                 bias: vector(&format!("{name}.bias"), d_out)?,
             })
@@ -185,7 +155,7 @@ impl ReferenceEncoder {
         let segments = Segments::uniform(batch.values_nc.dims()[0] / t, t);
         let through = |x, block: &ReferenceBlock| block.forward(x, &segments, policy);
         let last = self.blocks.iter().fold(self.tokens(batch), through);
-        linear(norm(last, self.norm.norm()), self.head.projection())
+        linear(norm(last, self.norm.norm(EPSILON)), self.head.projection())
     }
 
     /// The embedded values where they are shown, the mask token where they are hidden, and the position:

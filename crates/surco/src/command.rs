@@ -23,6 +23,14 @@ use surco_net::Device;
 use crate::exit::Usage;
 use crate::screen::Screen;
 
+/// Land of Chile.
+pub(crate) const CHILE_KM2: f64 = 756_000.0;
+
+/// Pixels of 10 m in a km².
+pub(crate) const PIXELS_PER_KM2: f64 = 1e4;
+
+pub(crate) const S_PER_DAY: f64 = 86_400.0;
+
 /// What to do.
 #[derive(Subcommand)]
 pub(crate) enum Command {

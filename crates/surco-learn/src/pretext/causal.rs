@@ -10,11 +10,11 @@
 //!
 //! Input: cut samples, dates ascending. Output: mean loss over asked values that were observed.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use ndarray::Array2;
 use rand::{Rng, RngExt};
 use surco_data::{Batch, Sample};
-use surco_net::{Asked, ForecastConfig, Horizon, Later, Spread, forecast, shown};
+use surco_net::{Asked, ForecastConfig, Horizon, Later, Spread, forecast, shown, table};
 
 use super::{Learner, hidden_bands};
 use crate::crops::Cut;
@@ -102,11 +102,6 @@ impl Causal {
         let spread = self.answers(learner, device);
         laplace_loss(spread, table(&self.target_pc, device), table(&self.weight_pc, device))
     }
-}
-
-fn table(a: &Array2<f32>, device: &Device) -> Tensor<2> {
-    let (n, c) = a.dim();
-    Tensor::from_data(TensorData::new(a.iter().copied().collect(), [n, c]), device)
 }
 
 /// The weighted mean of `|e| / b + log 2b`.

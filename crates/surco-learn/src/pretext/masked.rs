@@ -11,13 +11,13 @@
 //!
 //! Input: [`Batch`] without queries. Output: mean loss over hidden observed values.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use ndarray::Array2;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 use surco_data::{BandKind, Batch};
 use surco_kernels::LossKind;
-use surco_net::{Encoder, EncoderInput, NESTED_WIDTHS};
+use surco_net::{Encoder, EncoderInput, NESTED_WIDTHS, table};
 
 use super::{check_weights, draw_by_weight};
 use crate::LearnError;
@@ -234,13 +234,10 @@ fn hidden_dates(dates: &[usize], share: f64, rng: &mut impl Rng) -> Vec<usize> {
 /// The loss of an encoder on a masked batch, one number, and the weight it is a mean over.
 #[must_use]
 pub fn masked_loss(encoder: &Encoder, masked: &Masked, device: &Device) -> (Tensor<1>, f64) {
-    let table = |a: &Array2<f32>| {
-        let (n, c) = a.dim();
-        Tensor::<2>::from_data(TensorData::new(a.iter().copied().collect(), [n, c]), device)
-    };
     let input = EncoderInput::new(&masked.batch, device);
     let said_nc = encoder.predict(&input, masked.prefix);
-    let (target_nc, weight_nc) = (table(&masked.target_nc), table(&masked.weight_nc));
+    let (target_nc, weight_nc) =
+        (table(&masked.target_nc, device), table(&masked.weight_nc, device));
     let loss = surco_kernels::masked_loss(said_nc, target_nc, weight_nc, LossKind::PseudoHuber);
     (loss, f64::from(masked.weight_nc.sum()))
 }

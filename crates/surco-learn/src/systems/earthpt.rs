@@ -4,16 +4,15 @@
 //! Smith et al. 2023, section 3; `src/train.py` of aspiaspace/earthPT: stretches of dates that follow each other, Huber
 //! loss of parameter 1 on the ten bands of the next.
 
-use burn::tensor::{Device, Tensor, TensorData};
-use ndarray::Array2;
+use burn::tensor::{Device, Tensor};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use surco_core::S2_BANDS;
 use surco_data::{Sample, SpectralBand};
 use surco_kernels::LossKind;
-use surco_net::{EARTHPT_DATES, EarthPt, EarthPtBatch, EarthPtConfig, Policy};
+use surco_net::{EARTHPT_DATES, EarthPt, EarthPtBatch, EarthPtConfig, Policy, table};
 
-use super::{Lesson, Phase, on_dates};
+use super::{Lesson, Phase};
 use crate::LearnError;
 use crate::pretrain::{PretrainConfig, SeriesPool};
 use crate::trainer::Work;
@@ -68,12 +67,12 @@ impl Lesson for NextDate<'_> {
     fn usable(&self, sample: &Sample) -> Option<Sample> {
         let middle = sample.size_px.map(|px| px / 2);
         let pixel = sample.crop(middle, [1, 1], self.bands.len());
-        let one = |date: usize| on_dates(&pixel, &[date, date], self.bands.len());
+        let one = |date: usize| pixel.at_dates(&[date, date], self.bands.len());
         // A date is whole if a series of it alone, twice, has two.
         let is_whole =
             |date: &usize| EarthPtBatch::new(&[&one(*date)], self.bands, self.window).is_ok();
         let dates: Vec<usize> = (0..pixel.len()).filter(is_whole).collect();
-        (dates.len() > 1).then(|| on_dates(&pixel, &dates, self.bands.len()))
+        (dates.len() > 1).then(|| pixel.at_dates(&dates, self.bands.len()))
     }
 
     /// A stretch of each series, one date more than tokens.
@@ -82,7 +81,7 @@ impl Lesson for NextDate<'_> {
             let count = sample.len().min(self.most_dates + 1);
             let first = rng.random_range(0..=sample.len() - count);
             let dates: Vec<usize> = (first..first + count).collect();
-            on_dates(sample, &dates, self.bands.len())
+            sample.at_dates(&dates, self.bands.len())
         };
         let cut: Vec<Sample> = samples.iter().map(stretch).collect();
         self.batch(&cut.iter().collect::<Vec<_>>())
@@ -111,9 +110,4 @@ impl Lesson for NextDate<'_> {
         let loss = surco_kernels::masked_loss(said_nb, next_nb, weight_nb, huber);
         (loss, (part.tokens() * S2_BANDS.len()) as f64)
     }
-}
-
-pub(super) fn table(values: &Array2<f32>, device: &Device) -> Tensor<2> {
-    let (rows, columns) = values.dim();
-    Tensor::from_data(TensorData::new(values.iter().copied().collect(), [rows, columns]), device)
 }

@@ -9,12 +9,11 @@ use ndarray::Array2;
 use rand_chacha::ChaCha8Rng;
 use surco_data::{Normalisation, Sample, SpectralBand};
 use surco_kernels::LossKind;
-use surco_net::{Ofa, OfaBatch, OfaConfig, OfaSensor, Policy};
+use surco_net::{Ofa, OfaBatch, OfaConfig, OfaSensor, Policy, table};
 
-use super::{Lesson, Phase, drawn_dates, on_dates};
+use super::{Lesson, Phase, drawn_dates};
 use crate::LearnError;
 use crate::pretrain::{PretrainConfig, SeriesPool};
-use crate::systems::earthpt::table;
 use crate::trainer::Work;
 
 /// Share of patches that are kept.
@@ -106,17 +105,17 @@ impl Lesson for HiddenPatches<'_> {
     /// The dates of which two patches were seen whole.
     fn usable(&self, sample: &Sample) -> Option<Sample> {
         let has_two = |date: &usize| {
-            let one = on_dates(sample, &[*date], self.bands.len());
+            let one = sample.at_dates(&[*date], self.bands.len());
             self.read(&[&one]).is_some_and(|batch| batch.lengths.iter().any(|&count| count > 1))
         };
         let dates: Vec<usize> = (0..sample.len()).filter(has_two).collect();
-        (!dates.is_empty()).then(|| on_dates(sample, &dates, self.bands.len()))
+        (!dates.is_empty()).then(|| sample.at_dates(&dates, self.bands.len()))
     }
 
     fn part(&self, samples: &[&Sample], rng: &mut ChaCha8Rng) -> Hidden {
         let thinned = |sample: &&Sample| {
             let dates = drawn_dates(sample.len(), self.most_dates, rng);
-            on_dates(sample, &dates, self.bands.len())
+            sample.at_dates(&dates, self.bands.len())
         };
         let thinned: Vec<Sample> = samples.iter().map(thinned).collect();
         let whole = self

@@ -1,4 +1,5 @@
 use super::*;
+use rand::SeedableRng;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -11,10 +11,9 @@ use rand_chacha::ChaCha8Rng;
 use surco_core::S2_BANDS;
 use surco_data::{Normalisation, Sample, SpectralBand};
 use surco_kernels::LossKind;
-use surco_net::{Policy, UBARN_SIDE_PX, UBarn, UBarnBatch, UBarnConfig};
+use surco_net::{Policy, UBARN_SIDE_PX, UBarn, UBarnBatch, UBarnConfig, table};
 
-use super::earthpt::table;
-use super::{Lesson, Phase, drawn_dates, on_dates};
+use super::{Lesson, Phase, drawn_dates};
 use crate::LearnError;
 use crate::pretrain::{PretrainConfig, SeriesPool};
 use crate::trainer::Work;
@@ -64,7 +63,7 @@ impl<'a> SwappedDates<'a> {
     fn batch(&self, samples: &[&Sample], rng: &mut ChaCha8Rng) -> UBarnBatch {
         let thinned = |sample: &&Sample| {
             let dates = drawn_dates(sample.len(), self.run.max_dates, rng);
-            on_dates(sample, &dates, self.bands.len())
+            sample.at_dates(&dates, self.bands.len())
         };
         let thinned: Vec<Sample> = samples.iter().map(thinned).collect();
         self.read(&thinned.iter().collect::<Vec<_>>())
@@ -98,10 +97,10 @@ impl Lesson for SwappedDates<'_> {
         if sample.size_px != [self.run.window_px; 2] {
             return None;
         }
-        let one = |date: usize| on_dates(sample, &[date], self.bands.len());
+        let one = |date: usize| sample.at_dates(&[date], self.bands.len());
         let is_whole = |date: &usize| self.read(&[&one(*date)]).is_some();
         let dates: Vec<usize> = (0..sample.len()).filter(is_whole).collect();
-        (dates.len() > 1).then(|| on_dates(sample, &dates, self.bands.len()))
+        (dates.len() > 1).then(|| sample.at_dates(&dates, self.bands.len()))
     }
 
     fn part(&self, samples: &[&Sample], rng: &mut ChaCha8Rng) -> Swapped {

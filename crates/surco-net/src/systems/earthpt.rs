@@ -24,17 +24,19 @@ mod batch;
 pub use batch::EarthPtBatch;
 
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use burn::tensor::{Device, Tensor, activation};
 use ndarray::{Array2, Array3};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use surco_core::S2_BANDS;
 use surco_data::{Sample, SpectralBand};
 use surco_kernels::{
-    Activation, AttentionLayer, MlpLayer, Norm, NormKind, Policy, Projection, Segments, Sight,
-    attention, linear, mlp, norm,
+    Activation, AttentionLayer, MlpLayer, Norm, NormKind, Policy, Segments, Sight, attention, mlp,
+    norm,
 };
 
+use crate::input::{index, table};
+use crate::layers::{Linear, projection};
 use crate::systems::{SystemConfig, SystemError, SystemModel, s2_places};
 use crate::transformer::mean_of_segments;
 use crate::{Card, Size};
@@ -150,27 +152,6 @@ impl SystemConfig for EarthPtConfig {
     }
 }
 
-/// A linear map with its bias.
-#[derive(Module, Debug)]
-struct Linear {
-    weight: Param<Tensor<2>>,
-    bias: Param<Tensor<1>>,
-}
-
-impl Linear {
-    fn new(from: usize, to: usize, device: &Device) -> Self {
-        let weight = Initializer::Normal { mean: 0.0, std: 0.02 };
-        Self {
-            weight: weight.init([from, to], device),
-            bias: Initializer::Zeros.init([to], device),
-        }
-    }
-
-    fn forward(&self, x_nd: Tensor<2>) -> Tensor<2> {
-        linear(x_nd, Projection { weight: self.weight.val(), bias: Some(self.bias.val()) })
-    }
-}
-
 /// One block, pre-norm, without biases.
 #[derive(Module, Debug)]
 struct Block {
@@ -184,10 +165,6 @@ struct Block {
 
 fn layer_norm(weight: &Param<Tensor<1>>) -> Norm {
     Norm { weight: weight.val(), bias: None, kind: NormKind::Layer, epsilon: NORM_EPSILON }
-}
-
-fn projection(weight: &Param<Tensor<2>>) -> Projection {
-    Projection { weight: weight.val(), bias: None }
 }
 
 impl Block {
@@ -247,17 +224,14 @@ pub struct EarthPt {
 impl EarthPt {
     fn new(config: &EarthPtConfig, device: &Device) -> Self {
         let d = config.width;
-        let positions = Initializer::Normal { mean: 0.0, std: 0.02 };
+        let drawn = Initializer::Normal { mean: 0.0, std: 0.02 };
+        let map = |from, to| Linear::new([from, to], (drawn.clone(), Initializer::Zeros), device);
         Self {
-            enter: [Linear::new(FEATURES, d, device), Linear::new(d, d, device)],
-            positions: positions.init([EARTHPT_DATES, d], device),
+            enter: [map(FEATURES, d), map(d, d)],
+            positions: drawn.init([EARTHPT_DATES, d], device),
             blocks: (0..config.layers).map(|_| Block::new(config, device)).collect(),
             norm: Initializer::Ones.init([d], device),
-            head: [
-                Linear::new(d, 2 * d, device),
-                Linear::new(2 * d, d, device),
-                Linear::new(d, BANDS, device),
-            ],
+            head: [map(d, 2 * d), map(2 * d, d), map(d, BANDS)],
             heads: config.heads,
             policy: Policy::default(),
         }
@@ -286,9 +260,7 @@ impl EarthPt {
         let tokens = table(&batch.tokens_nf, &device);
         let segments = Segments::of_lengths(batch.lengths.iter().copied()).with_sight(Sight::Past);
         assert!(segments.longest() <= EARTHPT_DATES, "a series fits its positions");
-        let places: Vec<i64> = segments.ranges().flat_map(|r| 0..r.len() as i64).collect();
-        let count = places.len();
-        let places = Tensor::<1, Int>::from_data(TensorData::new(places, [count]), &device);
+        let places = index(segments.ranges().flat_map(|r| 0..r.len() as i64), &device);
         let [first, second] = &self.enter;
         let embedded = activation::relu(second.forward(activation::relu(first.forward(tokens))));
         let x_nd = embedded + self.positions.val().select(0, places);
@@ -304,11 +276,6 @@ impl EarthPt {
         let [first, second, last] = &self.head;
         last.forward(activation::relu(second.forward(activation::relu(first.forward(x_nd)))))
     }
-}
-
-pub(crate) fn table(values: &Array2<f32>, device: &Device) -> Tensor<2> {
-    let (rows, columns) = values.dim();
-    Tensor::from_data(TensorData::new(values.iter().copied().collect(), [rows, columns]), device)
 }
 
 impl SystemModel<EarthPtConfig> {

@@ -24,12 +24,10 @@ use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use surco_data::{Normalisation, Sample, SpectralBand};
-use surco_kernels::{
-    Activation, AttentionLayer, MlpLayer, Norm, NormKind, Policy, Projection, Segments, attention,
-    linear, mlp, norm,
-};
+use surco_kernels::{Activation, AttentionLayer, MlpLayer, Policy, Segments, attention, mlp};
 
-use crate::systems::earthpt::table;
+use crate::input::{index, table};
+use crate::layers::{LayerNorm, Linear};
 use crate::systems::{SystemConfig, SystemError, SystemModel};
 use crate::transformer::mean_of_segments;
 use crate::{Card, Size};
@@ -189,48 +187,6 @@ impl SystemConfig for OfaConfig {
     }
 }
 
-/// A linear map with its bias.
-#[derive(Module, Debug)]
-struct Linear {
-    weight: Param<Tensor<2>>,
-    bias: Param<Tensor<1>>,
-}
-
-impl Linear {
-    fn new(from: usize, to: usize, device: &Device) -> Self {
-        let most = (6.0 / (from + to) as f64).sqrt();
-        Self {
-            weight: Initializer::Uniform { min: -most, max: most }.init([from, to], device),
-            bias: Initializer::Zeros.init([to], device),
-        }
-    }
-
-    fn projection(&self) -> Projection {
-        Projection { weight: self.weight.val(), bias: Some(self.bias.val()) }
-    }
-}
-
-/// A norm with its shift.
-#[derive(Module, Debug)]
-struct LayerNorm {
-    weight: Param<Tensor<1>>,
-    bias: Param<Tensor<1>>,
-}
-
-impl LayerNorm {
-    fn new(width: usize, device: &Device) -> Self {
-        Self {
-            weight: Initializer::Ones.init([width], device),
-            bias: Initializer::Zeros.init([width], device),
-        }
-    }
-
-    fn norm(&self) -> Norm {
-        let (weight, bias) = (self.weight.val(), Some(self.bias.val()));
-        Norm { weight, bias, kind: NormKind::Layer, epsilon: NORM_EPSILON }
-    }
-}
-
 /// One block of a ViT.
 #[derive(Module, Debug)]
 struct Block {
@@ -246,11 +202,11 @@ impl Block {
     fn new(width: usize, device: &Device) -> Self {
         Self {
             norm_attention: LayerNorm::new(width, device),
-            qkv: Linear::new(width, 3 * width, device),
-            out: Linear::new(width, width, device),
+            qkv: map(width, 3 * width, device),
+            out: map(width, width, device),
             norm_mlp: LayerNorm::new(width, device),
-            up: Linear::new(width, 4 * width, device),
-            down: Linear::new(4 * width, width, device),
+            up: map(width, 4 * width, device),
+            down: map(4 * width, width, device),
         }
     }
 
@@ -262,7 +218,7 @@ impl Block {
         policy: Policy,
     ) -> Tensor<2> {
         let layer = AttentionLayer {
-            norm: self.norm_attention.norm(),
+            norm: self.norm_attention.norm(NORM_EPSILON),
             qkv: self.qkv.projection(),
             qk_scale: None,
             out: self.out.projection(),
@@ -270,7 +226,7 @@ impl Block {
         };
         let x_nd = attention(x_nd, layer, segments, None, policy);
         let layer = MlpLayer {
-            norm: self.norm_mlp.norm(),
+            norm: self.norm_mlp.norm(NORM_EPSILON),
             up: self.up.projection(),
             down: self.down.projection(),
             activation: Activation::Gelu,
@@ -301,14 +257,14 @@ impl Ofa {
         let values: Vec<usize> = (0..config.sensors.len()).map(|s| config.values(s)).collect();
         let hidden = Initializer::Normal { mean: 0.0, std: 0.02 };
         Self {
-            read: values.iter().map(|&v| Linear::new(v, d, device)).collect(),
+            read: values.iter().map(|&v| map(v, d, device)).collect(),
             blocks: (0..config.layers).map(|_| Block::new(d, device)).collect(),
             norm: LayerNorm::new(d, device),
-            narrow: Linear::new(d, narrow, device),
+            narrow: map(d, narrow, device),
             hidden: hidden.init([1, narrow], device),
             decoder: (0..DECODER_LAYERS).map(|_| Block::new(narrow, device)).collect(),
             decoder_norm: LayerNorm::new(narrow, device),
-            write: values.iter().map(|&v| Linear::new(narrow, v, device)).collect(),
+            write: values.iter().map(|&v| map(narrow, v, device)).collect(),
             heads: config.heads,
             policy: Policy::default(),
         }
@@ -332,15 +288,14 @@ impl Ofa {
     pub fn tokens(&self, batch: &OfaBatch) -> Tensor<2> {
         let device = self.device();
         let sensors = batch.values.iter().zip(&self.read).filter(|(values, _)| !values.is_empty());
-        let embedded =
-            sensors.map(|(values, map)| linear(table(values, &device), map.projection()));
+        let embedded = sensors.map(|(values, map)| map.forward(table(values, &device)));
         let by_sensor = Tensor::cat(embedded.collect(), 0);
         let width = by_sensor.dims()[1];
-        let x_nd = by_sensor.select(0, index(batch.rows_by_sensor(), &device))
+        let x_nd = by_sensor.select(0, rows(batch.rows_by_sensor(), &device))
             + places(batch, width, &device);
         let segments = batch.segments();
         let through = |x_nd, block: &Block| block.forward(x_nd, self.heads, &segments, self.policy);
-        norm(self.blocks.iter().fold(x_nd, through), self.norm.norm())
+        self.norm.forward(self.blocks.iter().fold(x_nd, through), NORM_EPSILON)
     }
 
     /// What the patches of a batch show, sensor by sensor as [`OfaBatch::values`], said from those that are kept;
@@ -352,7 +307,7 @@ impl Ofa {
     pub fn reconstruct(&self, batch: &OfaBatch, kept: &[bool]) -> Vec<Option<Tensor<2>>> {
         let device = self.device();
         let visible = batch.only(kept);
-        let seen = linear(self.tokens(&visible), self.narrow.projection());
+        let seen = self.narrow.forward(self.tokens(&visible));
         let [count, width] = seen.dims();
         let mut next = 0;
         let from = kept.iter().map(|&kept| {
@@ -360,25 +315,30 @@ impl Ofa {
             next += usize::from(kept);
             row
         });
-        let from = index(from.collect::<Vec<_>>(), &device);
+        let from = rows(from, &device);
         let x_nd = Tensor::cat(vec![seen, self.hidden.val()], 0).select(0, from)
             + places(batch, width, &device);
         let segments = batch.segments();
         let through = |x_nd, block: &Block| block.forward(x_nd, self.heads, &segments, self.policy);
-        let x_nd = norm(self.decoder.iter().fold(x_nd, through), self.decoder_norm.norm());
+        let x_nd = self.decoder_norm.forward(self.decoder.iter().fold(x_nd, through), NORM_EPSILON);
         let of_sensor = |(sensor, map): (usize, &Linear)| {
-            let rows = batch.tokens_of(sensor);
-            let is_there = !rows.is_empty();
-            is_there.then(|| linear(x_nd.clone().select(0, index(rows, &device)), map.projection()))
+            let tokens = batch.tokens_of(sensor);
+            let is_there = !tokens.is_empty();
+            is_there.then(|| map.forward(x_nd.clone().select(0, rows(tokens, &device))))
         };
         self.write.iter().enumerate().map(of_sensor).collect()
     }
 }
 
-fn index(rows: Vec<usize>, device: &Device) -> Tensor<1, Int> {
-    let length = rows.len();
-    let rows: Vec<i64> = rows.into_iter().map(|row| row as i64).collect();
-    Tensor::from_data(TensorData::new(rows, [length]), device)
+fn rows(rows: impl IntoIterator<Item = usize>, device: &Device) -> Tensor<1, Int> {
+    index(rows.into_iter().map(|row| row as i64), device)
+}
+
+/// Uniform weights as the makers of MAE draw them, no bias.
+fn map(from: usize, to: usize, device: &Device) -> Linear {
+    let most = (6.0 / (from + to) as f64).sqrt();
+    let weight = Initializer::Uniform { min: -most, max: most };
+    Linear::new([from, to], (weight, Initializer::Zeros), device)
 }
 
 /// Sines and cosines of the column, then of the row, counted in patches.

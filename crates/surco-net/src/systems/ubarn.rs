@@ -22,16 +22,18 @@ pub use decoder::ShallowDecoder;
 
 use std::f64::consts::E;
 
-use burn::module::{Initializer, Module, Param};
-use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use burn::module::{Initializer, Module};
+use burn::tensor::{Device, Tensor, TensorData, activation};
 use ndarray::{Array2, Array4};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use surco_core::S2_BANDS;
 use surco_data::{Normalisation, Sample, SpectralBand, day_of_year};
-use surco_kernels::{Norm, NormKind, Projection, Segments, attend, linear, norm};
+use surco_kernels::{Segments, attend};
 
 use crate::Card;
+use crate::input::index;
+use crate::layers::{LayerNorm, Linear};
 use crate::systems::conv::{Moments, Statistics};
 use crate::systems::{SystemConfig, SystemError, SystemModel, s2_places};
 
@@ -107,7 +109,7 @@ impl SystemConfig for UBarnConfig {
         UBarn {
             unet: UNet::new(BANDS, UBARN_WIDTH, device),
             layers: (0..LAYERS).map(|_| Layer::new(device)).collect(),
-            write: Linear::new(UBARN_WIDTH, BANDS, device),
+            write: map(UBARN_WIDTH, BANDS, device),
         }
     }
 
@@ -252,44 +254,11 @@ fn is_whole(sample: &Sample, date: usize, places: &[usize; BANDS], bands: &[Spec
     })
 }
 
-/// A linear map with its bias.
-#[derive(Module, Debug)]
-pub(super) struct Linear {
-    weight: Param<Tensor<2>>,
-    bias: Param<Tensor<1>>,
-}
-
-impl Linear {
-    pub(super) fn new(from: usize, to: usize, device: &Device) -> Self {
-        let most = 1.0 / (from as f64).sqrt();
-        let uniform = Initializer::Uniform { min: -most, max: most };
-        Self { weight: uniform.init([from, to], device), bias: uniform.init([to], device) }
-    }
-
-    pub(super) fn forward(&self, x_nd: Tensor<2>) -> Tensor<2> {
-        linear(x_nd, Projection { weight: self.weight.val(), bias: Some(self.bias.val()) })
-    }
-}
-
-/// A norm of tokens.
-#[derive(Module, Debug)]
-struct LayerNorm {
-    weight: Param<Tensor<1>>,
-    bias: Param<Tensor<1>>,
-}
-
-impl LayerNorm {
-    fn new(device: &Device) -> Self {
-        Self {
-            weight: Initializer::Ones.init([UBARN_WIDTH], device),
-            bias: Initializer::Zeros.init([UBARN_WIDTH], device),
-        }
-    }
-
-    fn forward(&self, x_nd: Tensor<2>) -> Tensor<2> {
-        let (weight, bias) = (self.weight.val(), Some(self.bias.val()));
-        norm(x_nd, Norm { weight, bias, kind: NormKind::Layer, epsilon: NORM_EPSILON })
-    }
+/// A map drawn as PyTorch draws them.
+fn map(from: usize, to: usize, device: &Device) -> Linear {
+    let most = 1.0 / (from as f64).sqrt();
+    let uniform = Initializer::Uniform { min: -most, max: most };
+    Linear::new([from, to], (uniform.clone(), uniform), device)
 }
 
 /// One layer of the transformer: post-norm, ReLU.
@@ -306,20 +275,20 @@ struct Layer {
 impl Layer {
     fn new(device: &Device) -> Self {
         Self {
-            qkv: Linear::new(UBARN_WIDTH, 3 * UBARN_WIDTH, device),
-            out: Linear::new(UBARN_WIDTH, UBARN_WIDTH, device),
-            norm_attention: LayerNorm::new(device),
-            up: Linear::new(UBARN_WIDTH, HIDDEN, device),
-            down: Linear::new(HIDDEN, UBARN_WIDTH, device),
-            norm_mlp: LayerNorm::new(device),
+            qkv: map(UBARN_WIDTH, 3 * UBARN_WIDTH, device),
+            out: map(UBARN_WIDTH, UBARN_WIDTH, device),
+            norm_attention: LayerNorm::new(UBARN_WIDTH, device),
+            up: map(UBARN_WIDTH, HIDDEN, device),
+            down: map(HIDDEN, UBARN_WIDTH, device),
+            norm_mlp: LayerNorm::new(UBARN_WIDTH, device),
         }
     }
 
     fn forward(&self, x_nd: Tensor<2>, segments: &Segments) -> Tensor<2> {
         let mixed = attend(self.qkv.forward(x_nd.clone()), segments, HEADS, None, None);
-        let x_nd = self.norm_attention.forward(x_nd + self.out.forward(mixed));
+        let x_nd = self.norm_attention.forward(x_nd + self.out.forward(mixed), NORM_EPSILON);
         let hidden = activation::relu(self.up.forward(x_nd.clone()));
-        self.norm_mlp.forward(x_nd + self.down.forward(hidden))
+        self.norm_mlp.forward(x_nd + self.down.forward(hidden), NORM_EPSILON)
     }
 }
 
@@ -406,10 +375,8 @@ impl UBarn {
         let places: Vec<(usize, usize)> =
             batch.places().filter(|&(_, pixel)| pixels.has(pixel)).collect();
         let order = places.iter().map(|(image, pixel)| (image * batch.pixels() + pixel) as i64);
-        let order = TensorData::new(order.collect::<Vec<_>>(), [places.len()]);
-        let order = Tensor::<1, Int>::from_data(order, &device);
         let days = TensorData::new(season_rows(batch, &places), [places.len(), UBARN_WIDTH]);
-        let x_nd = rows.select(0, order) + Tensor::from_data(days, &device);
+        let x_nd = rows.select(0, index(order, &device)) + Tensor::from_data(days, &device);
         let segments = match pixels {
             Pixels::All => batch.segments(),
             Pixels::One(_) => Segments::of_lengths(batch.lengths.iter().copied()),

@@ -8,10 +8,12 @@
 //! a fine-tuned (FT) encoder; the query of its own over dates is that of L-TAE (Garnot and Landrieu 2020).
 
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use surco_kernels::{Segments, attend};
 
-use super::{HEADS, Linear, UBARN_WIDTH};
+use super::{HEADS, UBARN_WIDTH, map};
+use crate::input::index;
+use crate::layers::Linear;
 
 /// The shallow decoder.
 #[derive(Module, Debug)]
@@ -28,8 +30,8 @@ impl ShallowDecoder {
         let std = 1.0 / (UBARN_WIDTH as f64).sqrt();
         crate::model::drawn(seed, device, || Self {
             query: Initializer::Normal { mean: 0.0, std }.init([1, UBARN_WIDTH], device),
-            read: Linear::new(UBARN_WIDTH, 2 * UBARN_WIDTH, device),
-            classify: Linear::new(UBARN_WIDTH, classes, device),
+            read: map(UBARN_WIDTH, 2 * UBARN_WIDTH, device),
+            classify: map(UBARN_WIDTH, classes, device),
         })
     }
 
@@ -42,9 +44,7 @@ impl ShallowDecoder {
         let qkv = Tensor::cat(vec![query, self.read.forward(x_nd)], 1);
         // The query is the same for every date of a pixel, and so is what it finds: the first will do.
         let found = attend(qkv, segments, HEADS, None, None);
-        let first: Vec<i64> = segments.ranges().map(|rows| rows.start as i64).collect();
-        let count = first.len();
-        let first = Tensor::<1, Int>::from_data(TensorData::new(first, [count]), &device);
+        let first = index(segments.ranges().map(|rows| rows.start as i64), &device);
         self.classify.forward(found.select(0, first))
     }
 }

@@ -5,10 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use surco_learn::workload::CubeSize;
 
-/// Land of Chile in pixels of 10 m: 756,000 km².
-const CHILE_PX: f64 = 7.56e9;
-
-const S_A_DAY: f64 = 86_400.0;
+use crate::command::{CHILE_KM2, PIXELS_PER_KM2, S_PER_DAY};
 
 /// How the cost of an embedding grows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -34,7 +31,7 @@ impl Scaling {
         let pace = pixels(first) / (ms / 1e3) / threads as f64;
         Some(Self {
             pixels_per_s_per_core: pace,
-            chile_core_days: CHILE_PX / pace / S_A_DAY,
+            chile_core_days: CHILE_KM2 * PIXELS_PER_KM2 / pace / S_PER_DAY,
             pixel_exponent: exponent(same_dates.map(|&(c, ms)| (pixels(c), ms)))?,
             date_exponent: exponent(same_side.map(|&(c, ms)| (c.dates as f64, ms)))?,
         })

@@ -3,11 +3,11 @@
 use serde::Serialize;
 use surco_net::Size;
 
-/// Bytes that a km² of land needs from an archive in a season: 8.8 TB for the 756,000 km² of Chile and a year, counted over
-/// the blocks of 1024 × 1024 pixels, ten bands and the scene classes, that touch the land.
-const ARCHIVE_BYTES_PER_KM2: f64 = 8.8e12 / 756_000.0;
+use crate::command::{CHILE_KM2, PIXELS_PER_KM2, S_PER_DAY};
 
-const PIXELS_PER_KM2: f64 = 1e4;
+/// Bytes that a km² of land needs from an archive in a season: 8.8 TB for the area of Chile and a year, counted over
+/// the blocks of 1024 × 1024 pixels, ten bands and the scene classes, that touch the land.
+const ARCHIVE_BYTES_PER_KM2: f64 = 8.8e12 / CHILE_KM2;
 
 /// Dates in a season of two satellites.
 const DATES: f64 = 73.0;
@@ -21,7 +21,6 @@ const BF16_BYTES: f64 = 2.0;
 /// Tokens that one device holds at once in training.
 const TOKENS_AT_ONCE: f64 = 65_536.0;
 
-const S_PER_DAY: f64 = 86_400.0;
 const S_PER_HOUR: f64 = 3_600.0;
 
 /// What is asked for, and what is taken for granted.

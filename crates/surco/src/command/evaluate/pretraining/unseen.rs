@@ -349,8 +349,7 @@ fn own<T: Clone>(shared: &Mutex<T>) -> T {
 /// The dates of a sample up to a day.
 fn up_to(sample: &Sample, last: Option<i32>, bands: usize) -> Sample {
     let known = last.map_or(0, |last| sample.days.partition_point(|&d| d <= last));
-    let values = sample.values[..known * bands].to_vec();
-    Sample { days: sample.days[..known].to_vec(), values, weights: Vec::new(), ..sample.clone() }
+    sample.at_dates(&(0..known).collect::<Vec<_>>(), bands)
 }
 
 fn alike(
@@ -361,13 +360,8 @@ fn alike(
 ) -> anyhow::Result<Vec<Alike>> {
     let half = |odd: usize| -> Vec<Sample> {
         let keep = |sample: &Sample| {
-            let dates = (0..sample.len()).filter(|i| i % 2 == odd);
-            let (mut days, mut values) = (Vec::new(), Vec::new());
-            for i in dates {
-                days.push(sample.days[i]);
-                values.extend_from_slice(sample.date(i, ground.bands.len()));
-            }
-            Sample { days, values, weights: Vec::new(), ..sample.clone() }
+            let dates: Vec<usize> = (odd..sample.len()).step_by(2).collect();
+            sample.at_dates(&dates, ground.bands.len())
         };
         ground.held.samples.iter().map(keep).collect()
     };

@@ -1,21 +1,39 @@
 //! Places and days that learning must not see, so that something is left to be judged on.
 
 use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
 
 use crate::cube::day_number;
 
 /// West, south, east and north in degrees.
 pub type Degrees = [f64; 4];
 
-/// What learning must not see: evaluation areas, and everything from a day on.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Exclusion {
-    areas: Vec<Degrees>,
-    /// First day not seen, in days since 1970-01-01.
-    end: Option<i32>,
+/// One thing that learning must not see: an area, all there is from a day on, or that area from that day on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unseen {
+    /// The area; everywhere if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub area: Option<Degrees>,
+    /// First day not seen, such as 2018-06-20; no day is if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
 }
 
-/// An area that is none, or a day that is none.
+/// What learning must not see: areas, days, and days of areas.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Exclusion {
+    rules: Vec<Rule>,
+}
+
+/// No ground of the area is seen from a day on, in days since 1970-01-01.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Rule {
+    area: Option<Degrees>,
+    since: Option<i32>,
+}
+
+/// An area that is none, a day that is none, or neither.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExclusionError {
@@ -33,51 +51,68 @@ pub enum ExclusionError {
         /// What was given.
         found: String,
     },
+    /// Nothing would be left.
+    #[error("an entry without area and since would leave nothing to see")]
+    Everything,
 }
 
 impl Exclusion {
-    /// Leaves out areas, and all days from `until` on.
+    /// Leaves out what these say.
     ///
     /// # Errors
     /// [`ExclusionError`] naming the area or the date.
-    pub fn new(areas: &[Degrees], until: Option<&str>) -> Result<Self, ExclusionError> {
-        for &found in areas {
-            let [west, south, east, north] = found;
-            let on_globe = west >= -180.0 && east <= 180.0 && south >= -90.0 && north <= 90.0;
-            if !(on_globe && west < east && south < north) {
-                return Err(ExclusionError::Area { found });
-            }
-        }
-        let day = |text: &str| {
-            let date: Result<Date, _> = text.parse();
-            date.map(day_number).map_err(|_| ExclusionError::Date { found: text.into() })
-        };
-        Ok(Self { areas: areas.to_vec(), end: until.map(day).transpose()? })
+    pub fn new(unseen: &[Unseen]) -> Result<Self, ExclusionError> {
+        Ok(Self { rules: unseen.iter().map(Rule::new).collect::<Result<_, _>>()? })
     }
 
-    /// Whether any ground of a box must not be seen; ground of unknown place must not, where any must not.
+    /// The first day that must not be seen on some ground: all may where it is [`i32::MAX`], none where it is
+    /// [`i32::MIN`]. Ground that touches an area is in it, and so is ground of unknown place.
     #[must_use]
-    pub fn meets(&self, ground: Option<Degrees>) -> bool {
-        let Some([west, south, east, north]) = ground else { return !self.areas.is_empty() };
-        let apart = |a: &Degrees| east < a[0] || west > a[2] || north < a[1] || south > a[3];
-        !self.areas.iter().all(apart)
-    }
-
-    /// Whether a day may be seen.
-    #[must_use]
-    pub fn allows(&self, day: i32) -> bool {
-        self.end.is_none_or(|end| day < end)
+    pub fn end_on(&self, ground: Option<Degrees>) -> i32 {
+        let rules = self.rules.iter().filter(|rule| rule.meets(ground));
+        rules.map(|rule| rule.since.unwrap_or(i32::MIN)).min().unwrap_or(i32::MAX)
     }
 
     /// What is left out, for the model card; one text each.
     #[must_use]
     pub fn told(&self) -> Vec<String> {
-        let area = |[w, s, e, n]: &Degrees| format!("not seen: area {w},{s},{e},{n} (degrees)");
-        let end = self.end.map(|day| {
+        self.rules.iter().map(Rule::told).collect()
+    }
+}
+
+impl Rule {
+    fn new(unseen: &Unseen) -> Result<Self, ExclusionError> {
+        let &Unseen { area, ref since } = unseen;
+        if area.is_none() && since.is_none() {
+            return Err(ExclusionError::Everything);
+        }
+        if let Some(found @ [west, south, east, north]) = area {
+            let on_globe = west >= -180.0 && east <= 180.0 && south >= -90.0 && north <= 90.0;
+            if !(on_globe && west < east && south < north) {
+                return Err(ExclusionError::Area { found });
+            }
+        }
+        let day = |text: &String| {
+            let date: Result<Date, _> = text.parse();
+            date.map(day_number).map_err(|_| ExclusionError::Date { found: text.clone() })
+        };
+        Ok(Self { area, since: since.as_ref().map(day).transpose()? })
+    }
+
+    fn meets(&self, ground: Option<Degrees>) -> bool {
+        let (Some(area), Some([west, south, east, north])) = (self.area, ground) else {
+            return true;
+        };
+        !(east < area[0] || west > area[2] || north < area[1] || south > area[3])
+    }
+
+    fn told(&self) -> String {
+        let area = self.area.map(|[w, s, e, n]| format!(" area {w},{s},{e},{n} (degrees)"));
+        let since = self.since.map(|day| {
             let date = jiff::civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(day));
-            format!("not seen: {date} and later")
+            format!(" {date} and later")
         });
-        self.areas.iter().map(area).chain(end).collect()
+        format!("not seen:{}{}", area.unwrap_or_default(), since.unwrap_or_default())
     }
 }
 
@@ -85,24 +120,44 @@ impl Exclusion {
 mod tests {
     use super::*;
 
-    #[test]
-    fn ground_that_touches_an_area_is_left_out_and_so_is_ground_of_unknown_place() {
-        let out = Exclusion::new(&[[3.0, 51.0, 3.2, 51.1]], None).unwrap();
-        assert!(out.meets(Some([3.1, 51.05, 3.11, 51.06])), "inside");
-        assert!(out.meets(Some([2.9, 50.9, 3.3, 51.2])), "around");
-        assert!(out.meets(Some([3.19, 51.0, 3.3, 51.05])), "across the edge");
-        assert!(!out.meets(Some([3.21, 51.0, 3.3, 51.05])), "beside");
-        assert!(out.meets(None) && !Exclusion::default().meets(None));
+    fn area(area: Degrees) -> Unseen {
+        Unseen { area: Some(area), since: None }
+    }
+
+    fn since(day: &str) -> Unseen {
+        Unseen { area: None, since: Some(day.into()) }
     }
 
     #[test]
-    fn days_end_and_wrong_values_are_named() {
-        let out = Exclusion::new(&[], Some("1970-01-11")).unwrap();
-        assert!(out.allows(9) && !out.allows(10) && Exclusion::default().allows(i32::MAX));
+    fn ground_that_touches_an_area_is_left_out_and_so_is_ground_of_unknown_place() {
+        let out = Exclusion::new(&[area([3.0, 51.0, 3.2, 51.1])]).unwrap();
+        let meets = |ground| out.end_on(ground) == i32::MIN;
+        assert!(meets(Some([3.1, 51.05, 3.11, 51.06])), "inside");
+        assert!(meets(Some([2.9, 50.9, 3.3, 51.2])), "around");
+        assert!(meets(Some([3.19, 51.0, 3.3, 51.05])), "across the edge");
+        assert!(!meets(Some([3.21, 51.0, 3.3, 51.05])), "beside");
+        assert!(meets(None) && Exclusion::default().end_on(None) == i32::MAX);
+    }
+
+    #[test]
+    fn days_end_everywhere_or_in_one_area() {
+        let out = Exclusion::new(&[since("1970-01-11")]).unwrap();
+        assert_eq!((out.end_on(None), out.end_on(Some([0.0; 4]))), (10, 10));
         assert_eq!(out.told(), ["not seen: 1970-01-11 and later"]);
-        let error = Exclusion::new(&[[3.2, 51.0, 3.0, 51.1]], None).unwrap_err();
-        assert!(error.to_string().starts_with("area [3.2, 51.0, 3.0, 51.1] is no [west"));
-        let error = Exclusion::new(&[], Some("June")).unwrap_err().to_string();
-        assert_eq!(error, "`June` is no date such as 2018-06-20");
+        let both = Unseen { since: Some("1970-01-04".into()), ..area([3.0, 51.0, 3.2, 51.1]) };
+        let out = Exclusion::new(&[since("1970-01-11"), both]).unwrap();
+        assert_eq!(out.end_on(Some([3.1, 51.05, 3.11, 51.06])), 3);
+        assert_eq!(out.end_on(Some([4.1, 51.05, 4.11, 51.06])), 10);
+        let told = "not seen: area 3,51,3.2,51.1 (degrees) 1970-01-04 and later";
+        assert_eq!(out.told()[1], told);
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        let error = |unseen| Exclusion::new(&[unseen]).unwrap_err().to_string();
+        let told = error(area([3.2, 51.0, 3.0, 51.1]));
+        assert!(told.starts_with("area [3.2, 51.0, 3.0, 51.1] is no [west"));
+        assert_eq!(error(since("June")), "`June` is no date such as 2018-06-20");
+        assert!(error(Unseen::default()).ends_with("leave nothing to see"));
     }
 }

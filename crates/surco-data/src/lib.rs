@@ -22,7 +22,7 @@ pub use batch::{Batch, BatchSpec, PatchGrid, QueryGrid, SampleTokens};
 pub use calendar::{day_of_year, month_of};
 pub use context::{Context, STATIC_FEATURES, static_token};
 pub use cube::{Cube, CubeError, SeriesWindow, read_cube, read_windows};
-pub use exclude::{Degrees, Exclusion, ExclusionError};
+pub use exclude::{Degrees, Exclusion, ExclusionError, Unseen};
 pub use forecast_table::{ForecastRow, ForecastTableError, write_forecasts};
 pub use labels::{LabelError, Labels, PointLabel, read_labels};
 pub use normalise::Normalisation;

@@ -53,11 +53,16 @@ pub(crate) struct Sources<'a> {
     pub(crate) exclusion: &'a Exclusion,
 }
 
+/// Why a source gives nothing to learn from.
+const NOTHING_LEFT: &str =
+    "nothing of it may be seen under `exclude`; leave it out of the config, or exclude less";
+
 /// Series or small windows of stores and series of tables to pre-train on, validation held out by blocks of
 /// 160 m, or of the table.
 ///
 /// Seasons are moved by whole years into the latest one, so that the age of
-/// an image tells nothing. What the exclusion meets is not in the pool, and the pool says so.
+/// an image tells nothing. What the exclusion meets is not in the pool, and the pool says so; a source of which
+/// nothing is left is an error.
 pub(crate) fn pool(
     sources: Sources<'_>,
     cuts: WindowCuts,
@@ -65,39 +70,45 @@ pub(crate) fn pool(
     progress: &dyn Progress,
 ) -> anyhow::Result<SeriesPool> {
     let mut pool = SeriesPool::default();
-    let mut cubes = Vec::new();
+    let mut regions = Vec::new();
     for store in sources.stores {
         let share = cuts.windows.div_ceil(sources.stores.len());
-        cubes.extend(read_windows(&Store::open(store)?, None, share, seed, progress)?);
-        pool.data.push(store.display().to_string());
+        let name = store.display();
+        let before = regions.len();
+        for cube in read_windows(&Store::open(store)?, None, share, seed, progress)? {
+            if pool.bands.is_empty() {
+                pool.bands.clone_from(&cube.bands);
+            }
+            if cube.bands != pool.bands {
+                let text = format!(
+                    "cell {} has other bands than the first: collect the same for all",
+                    cube.cell
+                );
+                return Err(BadInput(text).into());
+            }
+            regions.extend(Region::cut(&cube, sources.exclusion, cuts.window_px));
+        }
+        if regions.len() == before {
+            return Err(BadInput(format!("store {name}: {NOTHING_LEFT}")).into());
+        }
+        pool.data.push(name.to_string());
     }
     let tables = tables::read(sources.tables, sources.exclusion)?;
     pool.data.extend(tables.iter().map(|t| t.told.clone()));
     pool.data.extend(sources.exclusion.told());
-    let seen = |day: &&i32| sources.exclusion.allows(**day);
-    let last = cubes.iter().filter_map(|c| c.days.iter().rev().find(seen)).max().copied();
-    let last = last.max(tables.iter().filter_map(tables::Table::last_day).max());
-    let Some(end) = last.map(|d| d + 1) else {
+    let lasts = regions.iter().map(|r| r.last).chain(tables.iter().filter_map(|t| t.last_day()));
+    let Some(end) = lasts.max().map(|d| d + 1) else {
         return Err(BadInput("stores and tables hold no date that may be seen".into()).into());
     };
-    pool.bands = cubes.first().map_or_else(|| tables[0].bands.clone(), |c| c.bands.clone());
+    if pool.bands.is_empty() {
+        pool.bands.clone_from(&tables[0].bands);
+    }
     pool.window = (end - YEAR_DAYS, end);
     for table in &tables {
         table.add_to(&mut pool, end)?;
     }
-    for cube in &cubes {
-        if cube.bands != pool.bands {
-            let text = format!(
-                "cell {} has other bands than the first: collect the same for all",
-                cube.cell
-            );
-            return Err(BadInput(text).into());
-        }
-        let Some(&last) = cube.days.iter().rev().find(seen) else { continue };
-        let shift = shift_of(last, end);
-        let first = cube.days.first().copied().unwrap_or(end) + shift;
-        pool.window.0 = pool.window.0.min(first);
-        add_series(&mut pool, cube, (shift, sources.exclusion), cuts.window_px);
+    for region in regions {
+        region.add_to(&mut pool, end);
     }
     Ok(pool)
 }
@@ -108,45 +119,64 @@ fn shift_of(last: i32, end: i32) -> i32 {
     (years.floor() * YEAR).round() as i32
 }
 
-fn add_series(
-    pool: &mut SeriesPool,
-    cube: &Cube,
-    (shift, exclusion): (i32, &Exclusion),
-    side: usize,
-) {
-    let size = cube.size();
-    let (rows, cols) = (size.0 / side, size.1 / side);
-    let step = (rows * cols * side * side).div_ceil(SERIES_PER_WINDOW).max(1);
-    // Whole windows are all kept. A step that shares no factor with the row length meets every column.
-    let step = match side {
-        1 if step > 1 && cols.is_multiple_of(step) => step + 1,
-        1 => step,
-        _ => 1,
-    };
-    for i in (0..rows * cols).step_by(step) {
-        let (row, col) = (i / cols * side, i % cols * side);
-        let at = Window { row, col, rows: side, cols: side };
-        if exclusion.meets(cube.degrees(&at)) {
-            continue;
+/// What is cut from one window of a store.
+struct Region {
+    /// Last day seen.
+    last: i32,
+    train: Vec<Sample>,
+    validation: Vec<Sample>,
+}
+
+impl Region {
+    /// The series or small windows of a cube that may be seen, if there are any.
+    fn cut(cube: &Cube, exclusion: &Exclusion, side: usize) -> Option<Self> {
+        let size = cube.size();
+        let (rows, cols) = (size.0 / side, size.1 / side);
+        let step = (rows * cols * side * side).div_ceil(SERIES_PER_WINDOW).max(1);
+        // Whole windows are all kept. A step that shares no factor with the row length meets every column.
+        let step = match side {
+            1 if step > 1 && cols.is_multiple_of(step) => step + 1,
+            1 => step,
+            _ => 1,
+        };
+        let mut region = Self { last: i32::MIN, train: Vec::new(), validation: Vec::new() };
+        for i in (0..rows * cols).step_by(step) {
+            let (row, col) = (i / cols * side, i % cols * side);
+            let at = Window { row, col, rows: side, cols: side };
+            let mut sample = cube.window(at);
+            let end = exclusion.end_on(cube.degrees(&at));
+            let known = sample.days.partition_point(|&day| day < end);
+            sample.days.truncate(known);
+            sample.values.truncate(known * cube.bands.len() * sample.pixels());
+            if sample.len() < 2 {
+                continue;
+            }
+            let corners = [(0, 0), (0, side - 1), (side - 1, 0), (side - 1, side - 1)];
+            let held_out = corners.map(|(y, x)| {
+                let block = block_of(cube, row + y, col + x, VALIDATION_BLOCK_M);
+                fold_of(block, VALIDATION_SHARE, 0) == 0
+            });
+            // A window that lies on both sides belongs to neither.
+            let part = match held_out {
+                [true, true, true, true] => &mut region.validation,
+                [false, false, false, false] => &mut region.train,
+                _ => continue,
+            };
+            region.last = region.last.max(sample.days[known - 1]);
+            part.push(sample);
         }
-        let mut sample = cube.window(at);
-        let known = sample.days.partition_point(|&day| exclusion.allows(day));
-        sample.days.truncate(known);
-        sample.values.truncate(known * cube.bands.len() * sample.pixels());
-        if sample.len() < 2 {
-            continue;
+        (region.last > i32::MIN).then_some(region)
+    }
+
+    /// Adds it to the pool, moved by whole years to end before `end`.
+    fn add_to(mut self, pool: &mut SeriesPool, end: i32) {
+        let shift = shift_of(self.last, end);
+        for sample in self.train.iter_mut().chain(&mut self.validation) {
+            sample.days.iter_mut().for_each(|d| *d += shift);
+            pool.window.0 = pool.window.0.min(sample.days[0]);
         }
-        sample.days.iter_mut().for_each(|d| *d += shift);
-        let corners = [(0, 0), (0, side - 1), (side - 1, 0), (side - 1, side - 1)];
-        let held_out = corners.map(|(y, x)| {
-            fold_of(block_of(cube, row + y, col + x, VALIDATION_BLOCK_M), VALIDATION_SHARE, 0) == 0
-        });
-        // A window that lies on both sides belongs to neither.
-        if held_out == [true; 4] {
-            pool.validation.push(sample);
-        } else if held_out == [false; 4] {
-            pool.train.push(sample);
-        }
+        pool.train.append(&mut self.train);
+        pool.validation.append(&mut self.validation);
     }
 }
 
@@ -218,6 +248,7 @@ mod tests {
     use super::*;
     use ndarray::{Array3, Array4};
     use surco_core::{CellId, Georef, S2_BANDS};
+    use surco_data::Unseen;
 
     /// 64 × 64 pixels in the Maule, two clear dates.
     fn cube() -> Cube {
@@ -238,12 +269,18 @@ mod tests {
         let cube = cube();
         let box_of = |row, col| cube.degrees(&Window { row, col, rows: 24, cols: 24 }).unwrap();
         let area = box_of(20, 20);
-        let exclusion = Exclusion::new(&[area], Some("2022-03-01")).unwrap(); // day 19 052
+        let of = |area, since: Option<&str>| {
+            Exclusion::new(&[Unseen { area, since: since.map(String::from) }]).unwrap()
+        };
         for side in [1, 5] {
-            let (mut all, mut some) = (SeriesPool::default(), SeriesPool::default());
-            add_series(&mut all, &cube, (0, &Exclusion::default()), side);
-            let ahead = Exclusion::new(&[area], None).unwrap();
-            add_series(&mut some, &cube, (0, &ahead), side);
+            let cut = |exclusion: &Exclusion| {
+                let mut pool = SeriesPool::default();
+                let region = Region::cut(&cube, exclusion, side);
+                region.into_iter().for_each(|r| r.add_to(&mut pool, 19_101));
+                pool
+            };
+            let all = cut(&Exclusion::default());
+            let some = cut(&of(Some(area), None));
             let reach = f64::from(side as u32) * 10.0 / 2.0 / 111_000.0;
             let samples = some.train.iter().chain(&some.validation);
             for [lon, lat] in samples.filter_map(|s| s.site.lonlat) {
@@ -255,8 +292,7 @@ mod tests {
             }
             let count = |pool: &SeriesPool| pool.train.len() + pool.validation.len();
             assert!(count(&some) > 0 && count(&some) < count(&all), "side {side}");
-            let mut late = SeriesPool::default();
-            add_series(&mut late, &cube, (0, &exclusion), side);
+            let late = cut(&of(None, Some("2022-03-01"))); // day 19 052
             assert_eq!(count(&late), 0, "one date is left of each series, too few to learn from");
         }
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use surco_data::{Context, Degrees, Exclusion, ExclusionError};
+use surco_data::{Context, Exclusion, ExclusionError, Unseen};
 use surco_net::Size;
 
 use crate::{LearnError, MaskWeights, Precision, PretextWeights};
@@ -26,12 +26,9 @@ pub struct PretrainConfig {
     /// Folders of tables of series, whose labels are not read.
     #[serde(default)]
     pub tables: Vec<PathBuf>,
-    /// Areas that are not seen, each west, south, east and north in degrees.
+    /// Areas and days that are not seen.
     #[serde(default)]
-    pub exclude: Vec<Degrees>,
-    /// First day that is not seen, such as 2018-06-20; all days are if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<String>,
+    pub exclude: Vec<Unseen>,
     /// Run folder.
     pub out: PathBuf,
     /// Size of the encoder.
@@ -162,7 +159,7 @@ impl PretrainConfig {
     /// # Errors
     /// [`ExclusionError`] naming the area or the date that is none.
     pub fn exclusion(&self) -> Result<Exclusion, ExclusionError> {
-        Exclusion::new(&self.exclude, self.until.as_deref())
+        Exclusion::new(&self.exclude)
     }
 
     /// Refuses values that cannot work.
@@ -180,7 +177,7 @@ impl PretrainConfig {
             return refuse("stores", "[]".into(), "at least one store or table is needed");
         }
         if let Err(error) = self.exclusion() {
-            return refuse("exclude, until", format!("{:?}", self.exclude), &error.to_string());
+            return refuse("exclude", format!("{:?}", self.exclude), &error.to_string());
         }
         if self.steps == 0 {
             return refuse("steps", "0".into(), "at least one step is needed");

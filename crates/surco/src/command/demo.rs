@@ -245,7 +245,6 @@ fn pretrain_config(out: &Path, seed: u64) -> PretrainConfig {
         stores: vec![out.join("store/abroad")],
         tables: Vec::new(),
         exclude: Vec::new(),
-        until: None,
         out: out.join("run"),
         size: Size::Nano,
         system: System::Surco,

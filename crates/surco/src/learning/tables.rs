@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use surco_data::{Exclusion, Sample, SpectralBand, read_table};
 use surco_learn::SeriesPool;
 
-use super::{VALIDATION_SHARE, shift_of};
+use super::{NOTHING_LEFT, VALIDATION_SHARE, shift_of};
 use crate::exit::BadInput;
 
 /// Licences that let weights trained on a set be released.
@@ -48,16 +48,18 @@ fn read_one(folder: &Path, exclusion: &Exclusion) -> anyhow::Result<Table> {
     }
     let mut series = Vec::new();
     for (point, [lon, lat]) in table.places.iter().enumerate() {
-        if exclusion.meets(Some([*lon, *lat, *lon, *lat])) {
-            continue;
-        }
+        let end = exclusion.end_on(Some([*lon, *lat, *lon, *lat]));
         let mut sample = table.sample(point);
-        let known = sample.days.partition_point(|&day| exclusion.allows(day));
+        let known = sample.days.partition_point(|&day| day < end);
         sample.days.truncate(known);
         sample.values.truncate(known * bands.len());
         if sample.len() >= 2 {
             series.push((sample, table.blocks[point].clone()));
         }
+    }
+    if series.is_empty() {
+        let text = format!("table {}: {NOTHING_LEFT}", table.name);
+        return Err(BadInput(text).into());
     }
     let told = format!("{} ({} series; {})", table.name, series.len(), table.licence);
     Ok(Table { bands, told, series })

@@ -355,3 +355,15 @@ fn an_error_in_json_is_one_object_with_its_exit_code() {
     assert_eq!((run.code, &last["exit_code"]), (Some(3), &3.into()));
     assert!(last["error"].as_str().unwrap().contains("absent.json"), "{last}");
 }
+
+/// Simulated seasons after the day from which nothing may be seen would silently teach nothing.
+#[test]
+fn a_source_of_which_nothing_may_be_seen_is_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (config, out) = (scratch.path().join("pretrain.toml"), scratch.path().join("run"));
+    let late =
+        pretrain_config(&valley().store, &out, 2) + "exclude = [{ since = \"2000-01-01\" }]\n";
+    fs::write(&config, late).unwrap();
+    let says = ["nothing of it may be seen under `exclude`", "leave it out"];
+    refused(&mut surco(args!["pretrain", config]), 3, &says);
+}

@@ -36,7 +36,7 @@ def main(source: str, out: str) -> None:
         "point_id": np.arange(n), "lon": lon, "lat": lat, "class_name": "unknown", "block": block,
     })
     series = pd.DataFrame({
-        "point_id": np.repeat(np.arange(n), steps), "date": np.tile(dates.strftime("%Y-%m-%d"), n),
+        "point_id": np.repeat(np.arange(n), steps), "date": np.tile(np.array(dates.date), n),
     })
     for band, dn in values.items():
         reflectance = np.where(dn == 65535, np.nan, dn * 1e-4)

@@ -34,7 +34,7 @@ const EVERYDAY: [&str; 13] = [
 const HEAVY: [(&str, &[&str]); 27] = [
     ("anyhow", &["surco"]),
     ("axum", &["surco-serve"]),
-    ("base64", &["surco-eval"]),
+    ("base64", &["surco-eval", "surco-learn"]),
     ("burn", &["surco-kernels", "surco-net", "surco-learn"]),
     ("burn-std", &["surco-kernels"]),
     ("bytes", &["surco-collect"]),

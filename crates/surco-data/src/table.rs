@@ -97,6 +97,8 @@ pub struct SeriesTable {
     pub days: Vec<i32>,
     /// `[point, time, band]`, NaN = not observed.
     pub values: Array3<f32>,
+    /// `point_id` of each point.
+    pub ids: Vec<i64>,
     /// Class of each point.
     pub labels: Vec<String>,
     /// Longitude and latitude of each point in degrees.
@@ -162,9 +164,15 @@ impl SeriesTable {
 pub fn read_table(points: &Path, series: &Path) -> Result<SeriesTable, TableError> {
     let meta = read_meta(&points.with_file_name("meta.json"))?;
     let mut index = HashMap::new();
-    let (mut labels, mut places, mut blocks) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ids, mut labels) = (Vec::new(), Vec::new());
+    let (mut places, mut blocks) = (Vec::new(), Vec::new());
     each_row(points, |at| {
-        index.insert(at.whole("point_id")?, labels.len());
+        let id = at.whole("point_id")?;
+        if index.insert(id, labels.len()).is_some() {
+            let problem = "is there twice";
+            return Err(TableError::Point { path: points.into(), point: id, problem });
+        }
+        ids.push(id);
         labels.push(at.text("class_name")?);
         places.push([at.number("lon")?, at.number("lat")?]);
         blocks.push(at.text("block").unwrap_or_default());
@@ -211,6 +219,7 @@ pub fn read_table(points: &Path, series: &Path) -> Result<SeriesTable, TableErro
     });
     Ok(SeriesTable {
         name: meta.name,
+        ids,
         bands: bands.collect(),
         days,
         values,

@@ -221,7 +221,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 .collect(),
         }),
         few_shot: Some(FewShotTable {
-            result: SuiteResult { set: "made up".into(), metric: METRIC.into(), rows: rows(&mut rng) },
+            result: SuiteResult { set: "made up".into(), metric: METRIC.into(), rows: rows(&mut rng), leads: Vec::new() },
             ours: "surco".into(),
         }),
         confusion: Some(ConfusionTable {

@@ -6,6 +6,7 @@
 
 mod baselines;
 mod draw;
+mod lead;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +22,7 @@ use crate::spread::Spread;
 
 pub use baselines::run_baselines;
 pub use draw::{DrawDesign, DrawError, draw_episodes, fold_episodes};
+pub use lead::{Lead, RecordedError, csv, leads, markdown, read_recorded};
 
 /// A column of a table of series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,6 +101,9 @@ pub struct SuiteResult {
     pub metric: String,
     /// One row per method and k.
     pub rows: Vec<Row>,
+    /// Ours beside the best of the others, one per k.
+    #[serde(default)]
+    pub leads: Vec<Lead>,
 }
 
 /// The one score of few-shot tables.

@@ -11,3 +11,4 @@ pub mod pretraining;
 pub mod reconstruction;
 pub mod report;
 pub mod spread;
+pub mod trust;

@@ -1,20 +1,44 @@
 //! Adaptation: from a few labels to a task.
 //!
-//! Three sets of features compete: the encoder's embedding, the values themselves resampled to even
-//! dates, and both. A ridge head is fitted to each, and the one that best foretells support examples
-//! left out is kept. Nothing but the support set decides.
+//! Three experts read the features of a series, and their probabilities are multiplied: labels spread over a graph of
+//! what the encoder finds alike, labels spread over a graph of what the values show to be alike, and a ridge head over
+//! both. Unlabelled series of the same place and season, which cost nothing, give the graphs their nodes. How sharp the
+//! product is, is chosen by support examples left out; nothing but the support set decides.
+//!
+//! Weights of the backbone do not change: an adapter is its experts.
 
 use burn::tensor::Device;
-use ndarray::{Array2, Axis, concatenate};
+use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 use surco_data::{BatchSpec, Sample};
 use surco_net::{Model, embed};
 
 use crate::Ridge;
+use crate::axes::Axes;
+use crate::propagate::Spread;
 use crate::ridge::FEWEST_TO_JUDGE;
+
+/// Most series without labels that are worth looking at: an adapter keeps them, and should stay small.
+pub const MOST_UNLABELLED: usize = 416;
 
 /// Even dates the values are resampled to.
 const RESAMPLED_DATES: usize = 24;
+
+/// Principal axes kept of each set of features.
+const AXES: usize = 20;
+
+/// Taken into each expert's probabilities, so that none alone can rule a class out.
+const DOUBT: f32 = 1e-3;
+
+/// Sharpness of the product tried.
+const SHARPNESS: [f32; 8] = [0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
+
+/// How loud the head is beside an expert that spreads labels. Chosen on other sets than those of a user: leaving single
+/// examples out flatters the head, since pixels of one parcel are alike.
+const LOUDNESS: f32 = 0.4;
+
+/// Sharpness where some class has too few examples for one to be left out.
+const UNJUDGED: f32 = 2.0;
 
 /// Which features an adapter reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,27 +52,129 @@ pub enum AdapterFeatures {
     Both,
 }
 
-impl AdapterFeatures {
-    /// All kinds; the last is the one to take when nothing can be judged.
-    pub const ALL: [Self; 3] = [Self::Embedding, Self::Values, Self::Both];
-}
-
 /// What adaptation adds to a frozen encoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Adapter {
     /// Features it reads.
     pub features: AdapterFeatures,
-    /// Its head.
-    pub head: Ridge,
+    embedding: Option<Expert>,
+    values: Option<Expert>,
+    head: Ridge,
+    /// What each expert's logits are multiplied by, the head's last, so that none shouts louder than another.
+    scales: Vec<f32>,
+    sharpness: f32,
+}
+
+/// Labels spread over what one set of features finds alike.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expert {
+    axes: Axes,
+    spread: Spread,
 }
 
 impl Adapter {
+    /// Number of classes.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.head.classes()
+    }
+
+    /// What does not fit together in an adapter that was read, if anything.
+    #[must_use]
+    pub fn flaw(&self) -> Option<&'static str> {
+        let (embedding, values) = match self.features {
+            AdapterFeatures::Embedding => (true, false),
+            AdapterFeatures::Values => (false, true),
+            AdapterFeatures::Both => (true, true),
+        };
+        if (self.embedding.is_some(), self.values.is_some()) != (embedding, values) {
+            return Some("its experts are not those of its features");
+        }
+        let mut width = 0;
+        for expert in self.experts() {
+            let Expert { axes, spread } = expert;
+            if !axes.is_whole() || !spread.is_whole() || axes.kept() != spread.width() {
+                return Some("an expert's parts differ in width");
+            }
+            if spread.classes() != self.classes() {
+                return Some("its experts differ in classes");
+            }
+            width += axes.kept();
+        }
+        if self.head.width() != width || !self.head.is_whole() {
+            return Some("its head has another width");
+        }
+        let scaled = self.scales.len() == self.experts().count() + 1;
+        (!scaled).then_some("its experts are not all scaled")
+    }
+
+    /// Makes probabilities softer above a temperature of 1, sharper below.
+    #[must_use]
+    pub fn tempered(self, temperature: f32) -> Self {
+        Self { sharpness: self.sharpness / temperature, ..self }
+    }
+
+    fn experts(&self) -> impl Iterator<Item = &Expert> {
+        self.embedding.iter().chain(&self.values)
+    }
+
     /// Probabilities `[n, class]`.
     #[must_use]
     pub fn predict(&self, features: &Features) -> Array2<f32> {
-        self.head.predict(features.of_kind(self.features).view())
+        let mut said = Vec::new();
+        let mut rows = Vec::new();
+        for (expert, features) in
+            [(&self.embedding, &features.embedding), (&self.values, &features.values)]
+        {
+            if let Some(expert) = expert {
+                let z = expert.axes.project(features.view());
+                said.push(expert.spread.predict(z.view()));
+                rows.push(z);
+            }
+        }
+        said.push(self.head.predict(side_by_side(&rows).view()));
+        product(&said, &self.scales, self.sharpness)
     }
+}
+
+fn side_by_side(parts: &[Array2<f32>]) -> Array2<f32> {
+    let views: Vec<ArrayView2<'_, f32>> = parts.iter().map(|part| part.view()).collect();
+    concatenate(Axis(1), &views).unwrap_or_else(|_| Array2::zeros((0, 0)))
+}
+
+/// Logarithms of probabilities, row means 0.
+fn logits(said: &Array2<f32>) -> Array2<f32> {
+    let mut out = said.mapv(|p| (p + DOUBT).ln());
+    for mut row in out.rows_mut() {
+        let mean = row.sum() / row.len().max(1) as f32;
+        row -= mean;
+    }
+    out
+}
+
+/// What brings an expert's logits to a mean square of 1.
+fn scale(said: &Array2<f32>) -> f32 {
+    let logits = logits(said);
+    let mean_square = logits.iter().map(|v| v * v).sum::<f32>() / logits.len().max(1) as f32;
+    1.0 / mean_square.sqrt().max(1e-3)
+}
+
+/// The experts' probabilities multiplied, each as loud as its scale says, sharpened and brought to a sum of 1.
+fn product(said: &[Array2<f32>], scales: &[f32], sharpness: f32) -> Array2<f32> {
+    let mut out = Array2::<f32>::zeros(said.first().map_or((0, 0), Array2::dim));
+    let each = sharpness / said.len().max(1) as f32;
+    for (said, scale) in said.iter().zip(scales) {
+        out.scaled_add(each * scale, &logits(said));
+    }
+    for mut row in out.rows_mut() {
+        let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        row.mapv_inplace(|v| (v - top).exp());
+        let sum = row.sum();
+        row /= sum;
+    }
+    out
 }
 
 /// Features of series, row by row.
@@ -92,44 +218,64 @@ impl Features {
             values: self.values.select(Axis(0), rows),
         }
     }
-
-    fn of_kind(&self, kind: AdapterFeatures) -> Array2<f32> {
-        match kind {
-            AdapterFeatures::Embedding => self.embedding.clone(),
-            AdapterFeatures::Values => self.values.clone(),
-            AdapterFeatures::Both => {
-                concatenate(Axis(1), &[self.embedding.view(), self.values.view()])
-                    .unwrap_or_else(|_| self.embedding.clone())
-            }
-        }
-    }
 }
 
-/// Fits an adapter to a support set, choosing among `kinds` by the support set alone.
+/// Fits an adapter to a support set, reading `features`.
 ///
-/// `reference` holds features of unlabelled series of the same place, whose spread standardises; the
-/// support itself will do. With fewer than three examples of some class there is nothing to judge by, and
-/// the last kind is taken.
+/// `unlabelled` holds features of series of the same place and season whose labels nobody knows; it may be empty.
 #[must_use]
 pub fn adapt(
     support: &Features,
     classes: &[usize],
     class_count: usize,
-    reference: &Features,
-    kinds: &[AdapterFeatures],
+    unlabelled: &Features,
+    features: AdapterFeatures,
 ) -> Adapter {
-    let fit = |&features: &AdapterFeatures| {
-        let (x, r) = (support.of_kind(features), reference.of_kind(features));
-        Adapter { features, head: Ridge::fit(x.view(), classes, class_count, r.view()) }
+    let (mut left_out, mut rows, mut scales) = (Vec::new(), Vec::new(), Vec::new());
+    let mut expert = |support: &Array2<f32>, unlabelled: &Array2<f32>| {
+        let all = concatenate(Axis(0), &[support.view(), unlabelled.view()])
+            .unwrap_or_else(|_| support.clone());
+        let axes = Axes::fit(all.view(), AXES);
+        let z = axes.project(all.view());
+        rows.push(z.clone());
+        let (spread, without) = Spread::over(z, classes, class_count);
+        left_out.push(without);
+        scales.push(scale(spread.shares()));
+        Expert { axes, spread }
     };
+    let has = |kind: AdapterFeatures| features == kind || features == AdapterFeatures::Both;
+    let embedding =
+        has(AdapterFeatures::Embedding).then(|| expert(&support.embedding, &unlabelled.embedding));
+    let values = has(AdapterFeatures::Values).then(|| expert(&support.values, &unlabelled.values));
+    let rows = side_by_side(&rows);
+    let labelled = rows.slice(ndarray::s![..classes.len(), ..]);
+    let (head, without) = Ridge::fit(labelled, classes, class_count);
+    left_out.push(without);
+    scales.push(LOUDNESS * scale(&head.predict(rows.view())));
+    let sharpness = sharpness(&left_out, &scales, classes, class_count);
+    Adapter { features, embedding, values, head, scales, sharpness }
+}
+
+/// The sharpness under which examples left out are likeliest.
+fn sharpness(
+    left_out: &[Array2<f32>],
+    scales: &[f32],
+    classes: &[usize],
+    class_count: usize,
+) -> f32 {
     let examples = |c: usize| classes.iter().filter(|&&k| k == c).count();
     let fewest = (0..class_count).map(examples).filter(|&n| n > 0).min().unwrap_or(0);
-    let last = kinds.last().copied().unwrap_or(AdapterFeatures::Both);
     if fewest < FEWEST_TO_JUDGE {
-        return fit(&last);
+        return UNJUDGED;
     }
-    let best = kinds.iter().map(fit).max_by(|a, b| a.head.left_out.total_cmp(&b.head.left_out));
-    best.unwrap_or_else(|| fit(&last))
+    let likelihood = |&sharpness: &f32| -> f32 {
+        let chances = product(left_out, scales, sharpness);
+        // Classes weigh alike however many examples they have.
+        let each = |(i, &c): (usize, &usize)| chances[[i, c]].max(1e-9).ln() / examples(c) as f32;
+        classes.iter().enumerate().map(each).sum()
+    };
+    let best = SHARPNESS.iter().max_by(|a, b| likelihood(a).total_cmp(&likelihood(b)));
+    best.copied().unwrap_or(UNJUDGED)
 }
 
 /// Values at even dates of the window, linear between observations and held at the ends; red and near
@@ -174,3 +320,6 @@ fn between(seen: &[(f32, f32)], day: f32) -> Option<f32> {
         (None, None) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,16 +5,19 @@
 
 mod adapt;
 mod average;
+mod axes;
 mod checkpoint;
 mod crops;
 mod error;
 mod events;
 mod finetune;
 mod meta;
+mod packed;
 mod precision;
 mod prefetch;
 mod pretext;
 mod pretrain;
+mod propagate;
 mod ridge;
 mod run;
 mod speed;
@@ -23,10 +26,10 @@ mod systems;
 mod trainer;
 pub mod workload;
 
-pub use adapt::{Adapter, AdapterFeatures, Features, adapt};
+pub use adapt::{Adapter, AdapterFeatures, Features, MOST_UNLABELLED, adapt};
 pub use error::LearnError;
 pub use finetune::{FineTuneTask, FineTuned, fine_tune};
-pub use meta::{MetaConfig, MetaTask, meta_train};
+pub use meta::{MetaConfig, MetaMethod, MetaTask, meta_train};
 pub use precision::Precision;
 pub use pretext::{MaskWeights, Masked, Masks, PretextWeights, hide, masked_loss};
 pub use pretrain::{PretrainConfig, SeriesPool, System, pretrain};

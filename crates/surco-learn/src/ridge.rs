@@ -11,6 +11,8 @@
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use serde::{Deserialize, Serialize};
 
+use crate::packed;
+
 /// Strengths tried, as shares of the mean squared length of an example. The largest is a nearest-mean
 /// classifier in all but scale.
 const STRENGTHS: [f64; 7] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
@@ -27,10 +29,10 @@ pub(crate) const FEWEST_TO_JUDGE: usize = 3;
 /// A fitted head.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ridge {
-    centre: Vec<f64>,
-    scale: Vec<f64>,
-    weights: Vec<f64>,
-    bias: Vec<f64>,
+    /// `[d, class]`
+    #[serde(with = "packed::exact")]
+    weights: Array2<f32>,
+    bias: Vec<f32>,
     sharpness: f64,
     /// Strength chosen.
     pub strength: f64,
@@ -49,17 +51,11 @@ fn one_hot(classes: &[usize], count: usize) -> Array2<f64> {
 }
 
 impl Ridge {
-    /// Fits to features `[n, d]`, standardised by `reference` (any unlabelled features of the same
-    /// place, the support itself among them), choosing the strength by leaving examples out.
+    /// Fits to features `[n, d]`, choosing the strength by leaving examples out. Gives also the probabilities of each
+    /// example when it is left out, `[n, class]`. How strong each feature is, is taken as it comes.
     #[must_use]
-    pub fn fit(
-        x: ArrayView2<'_, f32>,
-        y: &[usize],
-        count: usize,
-        reference: ArrayView2<'_, f32>,
-    ) -> Self {
-        let (centre, scale) = centre_and_scale(reference);
-        let x = standardise(x, &centre, &scale);
+    pub fn fit(x: ArrayView2<'_, f32>, y: &[usize], count: usize) -> (Self, Array2<f32>) {
+        let x = x.mapv(f64::from);
         let n = x.nrows();
         let hot = one_hot(y, count);
         // Classes weigh alike however many examples they have.
@@ -89,8 +85,8 @@ impl Ridge {
                 if judged || (strength, sharpness) == UNJUDGED {
                     let (score, error) = log_likelihood(&scores, sharpness / spread, y);
                     let sharpness = sharpness / spread;
-                    let dual = dual.clone();
-                    tried.push(Candidate { strength, sharpness, score, error, dual });
+                    let (dual, scores) = (dual.clone(), scores.clone());
+                    tried.push(Candidate { strength, sharpness, score, error, dual, scores });
                 }
             }
         }
@@ -101,18 +97,19 @@ impl Ridge {
             score: f64::NEG_INFINITY,
             error: 0.0,
             dual: Array2::zeros((n, count)),
+            scores: Array2::zeros((n, count)),
         });
+        let left_out = chances(&best.scores, best.sharpness);
         let weights = xc.t().dot(&best.dual);
         let bias = &mean_y - &mean_x.dot(&weights);
-        Self {
-            centre,
-            scale,
-            weights: weights.iter().copied().collect(),
-            bias: bias.to_vec(),
+        let ridge = Self {
+            weights: weights.mapv(|w| w as f32),
+            bias: bias.iter().map(|&b| b as f32).collect(),
             strength: best.strength,
             sharpness: best.sharpness,
             left_out: best.score,
-        }
+        };
+        (ridge, left_out)
     }
 
     /// Number of classes.
@@ -124,25 +121,34 @@ impl Ridge {
     /// Number of features expected.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.centre.len()
+        self.weights.nrows()
+    }
+
+    /// Whether its parts fit together.
+    #[must_use]
+    pub(crate) fn is_whole(&self) -> bool {
+        self.weights.ncols() == self.classes()
     }
 
     /// Probabilities `[n, class]` for features `[n, d]`.
     #[must_use]
     pub fn predict(&self, x: ArrayView2<'_, f32>) -> Array2<f32> {
-        let x = standardise(x, &self.centre, &self.scale);
-        let weights = ArrayView2::from_shape((self.centre.len(), self.bias.len()), &self.weights);
-        let Ok(weights) = weights else { return Array2::zeros((x.nrows(), self.bias.len())) };
-        let scores = x.dot(&weights) + &Array1::from_vec(self.bias.clone());
-        let mut out = Array2::zeros(scores.dim());
-        for (scores, mut out) in scores.rows().into_iter().zip(out.rows_mut()) {
-            let scaled = scores.iter().map(|s| s * self.sharpness);
-            for (to, p) in out.iter_mut().zip(softmax(scaled)) {
-                *to = p as f32;
-            }
-        }
-        out
+        let bias = ndarray::ArrayView1::from(&self.bias);
+        let scores = (x.dot(&self.weights) + bias).mapv(f64::from);
+        chances(&scores, self.sharpness)
     }
+}
+
+/// Probabilities of scores, row by row.
+fn chances(scores: &Array2<f64>, sharpness: f64) -> Array2<f32> {
+    let mut out = Array2::zeros(scores.dim());
+    for (scores, mut out) in scores.rows().into_iter().zip(out.rows_mut()) {
+        let scaled = scores.iter().map(|s| s * sharpness);
+        for (to, p) in out.iter_mut().zip(softmax(scaled)) {
+            *to = p as f32;
+        }
+    }
+    out
 }
 
 struct Candidate {
@@ -151,6 +157,7 @@ struct Candidate {
     score: f64,
     error: f64,
     dual: Array2<f64>,
+    scores: Array2<f64>,
 }
 
 /// Of the candidates within half a standard error of the best, the one of largest strength, and of those
@@ -213,28 +220,12 @@ fn weighted_mean(x: &Array2<f64>, weight: &Array1<f64>, total: f64) -> Array1<f6
     weight.dot(x) / total
 }
 
-fn centre_and_scale(x: ArrayView2<'_, f32>) -> (Vec<f64>, Vec<f64>) {
-    let n = x.nrows().max(1) as f64;
-    x.columns()
-        .into_iter()
-        .map(|column| {
-            let mean = column.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
-            let variance = column.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
-            (mean, if variance > 1e-12 { variance.sqrt() } else { 1.0 })
-        })
-        .unzip()
-}
-
-fn standardise(x: ArrayView2<'_, f32>, centre: &[f64], scale: &[f64]) -> Array2<f64> {
-    Array2::from_shape_fn(x.dim(), |(i, j)| (f64::from(x[[i, j]]) - centre[j]) / scale[j])
-}
-
 /// Inverse of a symmetric positive definite matrix, kept as the inverse of its Cholesky factor, transposed:
 /// row `j` holds column `j`. Two thirds of n³ operations, a quarter of what writing out the inverse takes.
-struct Inverse(Array2<f64>);
+pub(crate) struct Inverse(Array2<f64>);
 
 impl Inverse {
-    fn of(a: &Array2<f64>) -> Option<Self> {
+    pub(crate) fn of(a: &Array2<f64>) -> Option<Self> {
         let n = a.nrows();
         let mut lower = Array2::<f64>::zeros((n, n));
         for i in 0..n {
@@ -262,7 +253,7 @@ impl Inverse {
         Some(Self(columns))
     }
 
-    fn dot(&self, right: &Array2<f64>) -> Array2<f64> {
+    pub(crate) fn dot(&self, right: &Array2<f64>) -> Array2<f64> {
         self.0.dot(&self.0.t().dot(right))
     }
 
@@ -320,7 +311,7 @@ mod tests {
     fn separable_classes_are_told_apart() {
         let x = array![[0.0_f32, 0.1], [0.1, 0.0], [1.0, 0.9], [0.9, 1.1], [0.0, 1.0], [0.1, 0.9]];
         let y = [0, 0, 1, 1, 2, 2];
-        let ridge = Ridge::fit(x.view(), &y, 3, x.view());
+        let (ridge, _) = Ridge::fit(x.view(), &y, 3);
         let p = ridge.predict(x.view());
         for (row, &class) in p.rows().into_iter().zip(&y) {
             assert!((row.sum() - 1.0).abs() < 1e-5);

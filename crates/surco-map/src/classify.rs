@@ -25,6 +25,8 @@ pub struct ClassMap {
     pub codes: Array2<u8>,
     /// Probability of the mapped class in percent, 0 = no class, `[y, x]`.
     pub confidence: Array2<u8>,
+    /// Classes that cannot be ruled out, 0 = no class; `None` where the task has no sets, `[y, x]`.
+    pub set_size: Option<Array2<u8>>,
 }
 
 /// Classifies a cell strip by strip; memory grows with its width, not with its height.
@@ -44,6 +46,7 @@ pub fn classify(
         georef: reader.georef,
         codes: Array2::zeros((reader.rows, reader.cols)),
         confidence: Array2::zeros((reader.rows, reader.cols)),
+        set_size: task.sets.map(|_| Array2::zeros((reader.rows, reader.cols))),
     };
     for row in (0..reader.rows).step_by(STRIP_PX) {
         if progress.stopped() {
@@ -70,6 +73,11 @@ pub fn classify(
                 }
             }
             map.codes[at] = task.legend.classes()[best].code;
+            if let (Some(sets), Some(size)) = (task.sets, &mut map.set_size) {
+                let held = chances.iter().filter(|&&p| f64::from(p) >= sets.threshold).count();
+                // Where no class reaches the threshold, none is ruled out more than the likeliest.
+                size[at] = u8::try_from(held.max(1)).unwrap_or(u8::MAX);
+            }
             map.confidence[at] = (chances[best] * 100.0).round().clamp(1.0, 100.0) as u8;
         }
         progress.report("map", (row + rows) as u64, reader.rows as u64, "");
@@ -78,7 +86,7 @@ pub fn classify(
 }
 
 /// Writes a map as a COG with colours and class names, its legend beside it as `NAME.legend.json` and its
-/// confidence as `NAME.confidence.tif`; the map comes last.
+/// confidence as `NAME.confidence.tif` and, if the task has sets, their sizes as `NAME.sets.tif`; the map comes last.
 ///
 /// # Errors
 /// [`CogError`] if the disk refuses.
@@ -98,6 +106,14 @@ pub fn write_map(map: &ClassMap, legend: &Legend, path: &Path) -> Result<(), Cog
     };
     let beside = path.with_extension("confidence.tif");
     write_cog(&beside, one(&map.confidence).view(), map.georef, &confidence)?;
+    if let Some(size) = &map.set_size {
+        let sets = CogOptions {
+            nodata: Some(0.0),
+            band_names: vec!["classes that cannot be ruled out".into()],
+            ..CogOptions::default()
+        };
+        write_cog(path.with_extension("sets.tif"), one(size).view(), map.georef, &sets)?;
+    }
     let mut options = CogOptions::classes(legend.clone());
     options.band_names = vec!["class".into()];
     write_cog(path, one(&map.codes).view(), map.georef, &options)

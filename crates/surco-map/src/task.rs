@@ -7,7 +7,7 @@ use surco_core::{Fault, Legend};
 use surco_learn::Adapter;
 
 /// Version of `task.json`.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// A model adapted to a question about a region and season.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,18 @@ pub struct Task {
     pub window: (i32, i32),
     /// Labels per class it was fitted to, in the order of the legend.
     pub labels: Vec<usize>,
+    /// How sets of classes are made; `None` where labels were too few to tell.
+    pub sets: Option<Sets>,
+}
+
+/// Sets of classes that hold the truth as often as they say.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sets {
+    /// Share of places whose set holds the truth, on blocks held out.
+    pub level: f64,
+    /// A class is in the set if its probability is at least this.
+    pub threshold: f64,
 }
 
 /// Why a task could not be read or written.
@@ -99,8 +111,11 @@ pub fn load_task(folder: &Path, weights_sha256: &str) -> Result<Task, TaskError>
     if task.schema != SCHEMA {
         return Err(refuse(format!("schema {} is not {SCHEMA}", task.schema)));
     }
-    if task.adapter.head.classes() != task.legend.classes().len() {
-        return Err(refuse("its head and its legend differ in length".into()));
+    if task.adapter.classes() != task.legend.classes().len() {
+        return Err(refuse("its adapter and its legend differ in length".into()));
+    }
+    if let Some(flaw) = task.adapter.flaw() {
+        return Err(refuse(flaw.into()));
     }
     if task.weights_sha256 != weights_sha256 {
         let expected = task.weights_sha256;

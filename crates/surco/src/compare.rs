@@ -1,12 +1,16 @@
 //! One table: ours beside the baselines a reader would try first, on the same episodes.
 
-use ndarray::Array3;
+use std::collections::HashSet;
+
+use ndarray::{Array2, Array3};
 use surco_core::Progress;
 use surco_data::{BatchSpec, Sample, SpectralBand};
 use surco_eval::fewshot::{
-    Episode, METRIC, Row, SeriesBand, SeriesSet, Shot, SuiteResult, run_baselines, run_method,
+    Episode, METRIC, Row, SeriesBand, SeriesSet, Shot, SuiteResult, leads, run_baselines,
+    run_method,
 };
-use surco_learn::{AdapterFeatures, Features, adapt};
+use surco_eval::prepare::{columns, fill_gaps};
+use surco_learn::{AdapterFeatures, Features, MOST_UNLABELLED, adapt};
 use surco_net::{Model, fresh};
 
 /// Labelled series and how a model reads them.
@@ -27,10 +31,12 @@ pub(crate) struct Comparison<'a> {
     pub(crate) places: Option<&'a [[f64; 2]]>,
     /// How series become batches.
     pub(crate) spec: BatchSpec,
+    /// Series of the same ground without labels, if there are any but those of the set.
+    pub(crate) unlabelled: Option<&'a [Sample]>,
 }
 
-/// Runs every row: baselines, the encoder with random weights, the embedding alone, and `surco`, whose
-/// features and strength are chosen on the support set alone.
+/// Runs every row: baselines, the encoder with random weights, values alone, the embedding alone, and `surco`, once with
+/// the series asked about at hand unlabelled, once with others.
 pub(crate) fn compare(
     set: &Comparison<'_>,
     model: &Model,
@@ -47,48 +53,111 @@ pub(crate) fn compare(
         places: set.places,
     };
     let mut rows = run_baselines(&view, episodes, seed, progress)?;
-    let device = model.device();
-    let refs: Vec<&Sample> = set.samples.iter().collect();
-    let random = Model {
-        encoder: fresh(model.config.size, seed ^ 0x5EED, &device),
-        config: model.config.clone(),
-    };
-    progress.report("embed", 0, 2, "");
-    let ours = Features::new(AdapterFeatures::Both, model, &refs, &set.spec, &device);
-    progress.report("embed", 1, 2, "");
-    let random = Features::new(AdapterFeatures::Both, &random, &refs, &set.spec, &device);
-    progress.report("embed", 2, 2, "");
-    let methods: [(&str, &Features, &[AdapterFeatures]); 4] = [
-        ("ridge_values", &ours, &[AdapterFeatures::Values]),
-        ("random_encoder", &random, &[AdapterFeatures::Embedding]),
-        ("surco_embedding", &ours, &[AdapterFeatures::Embedding]),
-        ("surco", &ours, &AdapterFeatures::ALL),
-    ];
-    for (name, features, kinds) in methods {
-        rows.extend(method(&view, episodes, name, features, kinds, progress)?);
+    let (values, both) = (AdapterFeatures::Values, AdapterFeatures::Both);
+    if set.spec.bands.is_empty() {
+        let filled = fill_gaps(view.values, view.days);
+        let columns = columns(&filled, None).mapv(|v| v as f32);
+        let ours = Features { embedding: Array2::zeros((columns.nrows(), 0)), values: columns };
+        for (name, unlabelled) in
+            [("surco_others", Unlabelled::Others), ("surco", Unlabelled::Asked)]
+        {
+            let method = Method { name, features: &ours, kind: values, unlabelled };
+            rows.extend(method.run(&view, episodes, progress)?);
+        }
+    } else {
+        let device = model.device();
+        let random = Model {
+            encoder: fresh(model.config.size, seed ^ 0x5EED, &device),
+            config: model.config.clone(),
+        };
+        let embedding = AdapterFeatures::Embedding;
+        let read = |kind, model: &Model, samples: &[Sample]| {
+            let refs: Vec<&Sample> = samples.iter().collect();
+            Features::new(kind, model, &refs, &set.spec, &device)
+        };
+        progress.report("embed", 0, 2, "");
+        let ours = read(both, model, set.samples);
+        let others = set.unlabelled.map(|samples| read(both, model, samples));
+        progress.report("embed", 1, 2, "");
+        let untrained = read(embedding, &random, set.samples);
+        let untrained_others = set.unlabelled.map(|samples| read(embedding, &random, samples));
+        progress.report("embed", 2, 2, "");
+        let [asked, untrained_asked] = match (&others, &untrained_others) {
+            (Some(others), Some(untrained)) => {
+                [Unlabelled::These(others), Unlabelled::These(untrained)]
+            }
+            _ => [Unlabelled::Asked; 2],
+        };
+        let mut methods = vec![
+            ("random_encoder", &untrained, embedding, untrained_asked),
+            ("surco_values", &ours, values, asked),
+            ("surco_embedding", &ours, embedding, asked),
+            ("surco", &ours, both, asked),
+        ];
+        if set.unlabelled.is_none() {
+            methods.insert(3, ("surco_others", &ours, both, Unlabelled::Others));
+        }
+        for (name, features, kind, unlabelled) in methods {
+            let method = Method { name, features, kind, unlabelled };
+            rows.extend(method.run(&view, episodes, progress)?);
+        }
     }
-    Ok(SuiteResult { set: set.name.into(), metric: METRIC.into(), rows })
+    let leads = leads(&rows, "surco");
+    Ok(SuiteResult { set: set.name.into(), metric: METRIC.into(), rows, leads })
 }
 
-fn method(
-    view: &SeriesSet<'_>,
-    episodes: &[Episode],
-    name: &str,
-    features: &Features,
-    kinds: &[AdapterFeatures],
-    progress: &dyn Progress,
-) -> anyhow::Result<Vec<Row>> {
-    let predict = |shot: &Shot<'_>| {
-        let Episode { support, query, classes, .. } = shot.episode;
-        let (given, asked) = (features.select(support), features.select(query));
-        // Unlabelled series of the episode set the scale, as they do for the logistic regression.
-        let both: Vec<usize> = support.iter().chain(query).copied().collect();
-        let adapter =
-            adapt(&given, &shot.support_labels, classes.len(), &features.select(&both), kinds);
-        let chances = adapter.predict(&asked);
-        Ok::<_, std::convert::Infallible>(chances.rows().into_iter().map(largest).collect())
-    };
-    Ok(run_method(view, episodes, name, progress, predict)?)
+/// Unlabelled series that an adaptation may look at.
+#[derive(Clone, Copy)]
+enum Unlabelled<'a> {
+    /// Those asked about, as they are at hand when a map is made; baselines are scaled by them too.
+    Asked,
+    /// Others of the set.
+    Others,
+    /// These.
+    These(&'a Features),
+}
+
+struct Method<'a> {
+    name: &'a str,
+    features: &'a Features,
+    kind: AdapterFeatures,
+    unlabelled: Unlabelled<'a>,
+}
+
+impl Method<'_> {
+    fn run(
+        &self,
+        view: &SeriesSet<'_>,
+        episodes: &[Episode],
+        progress: &dyn Progress,
+    ) -> anyhow::Result<Vec<Row>> {
+        let predict = |shot: &Shot<'_>| {
+            let Episode { support, query, classes, .. } = shot.episode;
+            let all = || match self.unlabelled {
+                Unlabelled::Asked => query.clone(),
+                _ => {
+                    let used: HashSet<usize> = support.iter().chain(query).copied().collect();
+                    (0..view.labels.len()).filter(|p| !used.contains(p)).collect()
+                }
+            };
+            let unlabelled = match self.unlabelled {
+                Unlabelled::These(features) => features.clone(),
+                _ => self.features.select(&spread_over(&all(), MOST_UNLABELLED)),
+            };
+            let given = self.features.select(support);
+            let labels = &shot.support_labels;
+            let adapter = adapt(&given, labels, classes.len(), &unlabelled, self.kind);
+            let chances = adapter.predict(&self.features.select(query));
+            Ok::<_, std::convert::Infallible>(chances.rows().into_iter().map(largest).collect())
+        };
+        Ok(run_method(view, episodes, self.name, progress, predict)?)
+    }
+}
+
+/// At most so many of these, evenly.
+pub(crate) fn spread_over<T: Clone>(all: &[T], most: usize) -> Vec<T> {
+    let kept = most.min(all.len());
+    (0..kept).map(|i| all[i * all.len() / kept].clone()).collect()
 }
 
 /// Place of the largest value, the first of equals.
@@ -152,5 +221,6 @@ pub(crate) fn table(result: &SuiteResult) -> String {
             text += &format!("{cell:>14}");
         }
     }
+    result.leads.iter().for_each(|lead| text += &format!("\n{lead}"));
     text
 }

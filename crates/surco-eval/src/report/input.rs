@@ -180,7 +180,7 @@ pub struct CurvePoint {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FewShotTable {
     /// The rows; keys with a name of their own on the page are `surco`, `surco_embedding`,
-    /// `random_forest` (`rf_raw`), `logistic_regression` (`lr_raw`), `lr_raw_ndvi`, `ridge_values`,
+    /// `random_forest` (`rf_raw`), `logistic_regression` (`lr_raw`), `lr_raw_ndvi`, `surco_values`,
     /// `random_encoder`, `nn_place` and `chance`.
     pub result: SuiteResult,
     /// Key of the system's own method.

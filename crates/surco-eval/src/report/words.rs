@@ -168,12 +168,13 @@ impl Words {
     #[allow(clippy::unused_self, reason = "as above")]
     pub(super) fn method_name<'a>(&self, key: &'a str) -> &'a str {
         match key {
-            "surco" => "Surco (features chosen on the labels)",
+            "surco" => "Surco (embedding and values)",
             "surco_embedding" => "Surco, embedding alone",
+            "surco_values" => "Surco, values alone",
+            "surco_others" => "Surco, without seeing what is asked",
             "random_forest" | "rf_raw" => "Random forest",
             "logistic_regression" | "lr_raw" => "Logistic regression",
             "lr_raw_ndvi" => "Logistic regression + NDVI",
-            "ridge_values" => "Ridge on raw values",
             "random_encoder" => "Same encoder, random weights",
             "nn_place" => "Nearest labelled place",
             "chance" => "Chance",
@@ -188,6 +189,7 @@ impl Words {
         match (key, letters.next()) {
             ("surco", _) => "Surco".into(),
             ("surco_embedding", _) => "Surco’s embedding alone".into(),
+            ("surco_values", _) => "Surco’s head on values alone".into(),
             (_, Some(first)) => first.to_lowercase().chain(letters).collect(),
             (_, None) => name.to_string(),
         }

@@ -30,7 +30,7 @@ use surco_serve::serve_archive;
 use surco_sim::{ValleyConfig, write_archive};
 use surco_store::Store;
 
-use super::adapt::{Read, cross_validate, fit_to};
+use super::adapt::{Prepared, Read, cross_validate, fit_to, unlabelled};
 use crate::exit::{BadInput, Usage};
 use crate::learning::{Labelled, Sources, WindowCuts, pool};
 use crate::screen::Screen;
@@ -316,6 +316,7 @@ fn truth_pool(
             cube.days[cube.days.len() - 1] + 1,
         ),
         unseen,
+        unlabelled: unlabelled(&cube),
     };
     Ok((read, cube, truth))
 }
@@ -341,8 +342,10 @@ fn adapt(
         names: read.names.clone(),
         window: read.window,
         unseen: 0,
+        unlabelled: read.unlabelled.clone(),
     };
-    let task = fit_to(&support, model, weights, legend.clone(), &model.device())?;
+    let features = Prepared::new(&support, model, &model.device());
+    let task = fit_to(&support, &features, weights, legend.clone())?;
     save_task(&task, &out.join("task"))?;
     Ok((table, task))
 }

@@ -2,12 +2,17 @@
 
 mod pretraining;
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Subcommand;
-use surco_data::{Sample, read_table};
-use surco_eval::fewshot::{DrawDesign, Episode, SeriesBand, draw_episodes};
+use surco_data::{Sample, SeriesTable, read_table};
+use surco_eval::fewshot::{
+    DrawDesign, Episode, SeriesBand, SuiteResult, csv, draw_episodes, leads, markdown,
+    read_recorded,
+};
+use surco_eval::report::{FewShotTable, Report, render_report};
 use surco_net::Device;
 
 use crate::compare::{Comparison, compare, table};
@@ -52,6 +57,14 @@ struct FewshotArgs {
     /// Model folder; the released nano model if not given
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
+    /// Scores that others reached on the same episodes, as rows beside ours
+    ///
+    /// JSON: results → method → k1, k2 … → per_seed. Methods that are measured here anyway are not taken from it.
+    #[arg(long, value_name = "FILE")]
+    recorded: Option<PathBuf>,
+    /// Folder for table.json, table.csv, table.md and report.html
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Seed of the random forest and of the random encoder
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -105,14 +118,14 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
 fn fewshot(args: &FewshotArgs, device: &Device, screen: &Screen) -> anyhow::Result<u64> {
     let (model, _) = released::model(args.model.as_deref(), device)?;
     let set = read_table(&args.points, &args.series)?;
-    let episodes = read_episodes(&args.episodes)?;
+    let mut episodes = read_episodes(&args.episodes)?;
+    to_rows(&mut episodes, &set, &args.episodes)?;
     let (_, bands) = set.spectral();
     if bands.is_empty() {
-        let text = format!(
-            "set {} has no column with a wavelength: nothing an encoder can read",
+        screen.say(&format!(
+            "{}: no column has a wavelength, nothing an encoder can read; rows of surco read values alone",
             set.name
-        );
-        return Err(BadInput(text).into());
+        ));
     }
     let spec = model.config.spec(&bands, set.window());
     let columns: Vec<SeriesBand> = set
@@ -130,10 +143,60 @@ fn fewshot(args: &FewshotArgs, device: &Device, screen: &Screen) -> anyhow::Resu
         labels: &set.labels,
         places: Some(&set.places),
         spec,
+        unlabelled: None,
     };
-    let result = compare(&comparison, &model, &episodes, args.seed, screen)?;
+    let recorded = args.recorded.as_deref().map(read_recorded).transpose();
+    let recorded = recorded.map_err(|e| BadInput(e.to_string()))?.unwrap_or_default();
+    let mut result = compare(&comparison, &model, &episodes, args.seed, screen)?;
+    let measured: HashSet<String> = result.rows.iter().map(|r| r.method.clone()).collect();
+    result.rows.extend(recorded.into_iter().filter(|r| !measured.contains(&r.method)));
+    result.leads = leads(&result.rows, "surco");
+    if let Some(out) = &args.out {
+        write_fewshot(&result, out)?;
+    }
     screen.result(&result, &table(&result))?;
     Ok(0)
+}
+
+/// Episodes name points by their `point_id`; from here on they are rows.
+fn to_rows(episodes: &mut [Episode], set: &SeriesTable, path: &Path) -> anyhow::Result<()> {
+    let row: HashMap<i64, usize> = set.ids.iter().enumerate().map(|(i, &id)| (id, i)).collect();
+    for Episode { seed, k, support, query, .. } in episodes {
+        for point in support.iter_mut().chain(query) {
+            let id = *point as i64;
+            *point = *row.get(&id).ok_or_else(|| {
+                let path = path.display();
+                BadInput(format!(
+                    "episodes {path}: seed {seed}, k = {k} names point {id}, which the set {} lacks",
+                    set.name
+                ))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn write_fewshot(result: &SuiteResult, out: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(out)
+        .with_context(|| format!("cannot make folder {}", out.display()))?;
+    let report = Report {
+        title: format!("Few labels: {}", result.set),
+        summary: result.leads.iter().map(|l| format!("{l}. ")).collect(),
+        few_shot: Some(FewShotTable { result: result.clone(), ours: "surco".into() }),
+        ..Report::default()
+    };
+    let files = [
+        ("table.json", serde_json::to_string_pretty(result)?),
+        ("table.csv", csv(result)),
+        ("table.md", markdown(result)),
+        ("report.html", render_report(&report)?),
+    ];
+    for (name, text) in files {
+        let path = out.join(name);
+        surco_core::write_whole(&path, text.as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
 }
 
 fn read_episodes(path: &Path) -> anyhow::Result<Vec<Episode>> {

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
-use surco_data::{SeriesWindow, read_cube, read_labels};
-use surco_learn::{MetaConfig, MetaTask, meta_train, open_run};
+use surco_data::{SeriesWindow, read_cube, read_labels, read_table};
+use surco_learn::{MetaConfig, MetaMethod, MetaTask, meta_train, open_run};
 use surco_net::{Device, load_model, save_model};
 use surco_store::Store;
 
-use crate::exit::Usage;
+use crate::exit::{BadInput, Usage};
 use crate::learning::{Labelled, read_config, thinned};
 use crate::screen::Screen;
 
@@ -36,10 +36,23 @@ struct Config {
     schema: u32,
     model: PathBuf,
     /// One store a task.
+    #[serde(default)]
     stores: Vec<PathBuf>,
     /// Labels of each store.
+    #[serde(default)]
     labels: Vec<PathBuf>,
+    /// Folders of labelled series, each a task.
+    #[serde(default)]
+    sets: Vec<PathBuf>,
     out: PathBuf,
+    #[serde(default)]
+    method: MetaMethod,
+    #[serde(default)]
+    episodes: Option<usize>,
+    #[serde(default)]
+    queries: Option<usize>,
+    #[serde(default)]
+    band_dropout: Option<f64>,
     /// Most labelled pixels of a class and task.
     #[serde(default = "per_class")]
     per_class: usize,
@@ -66,7 +79,11 @@ pub(crate) fn run(args: &Args, devices: &[Device], screen: &Screen) -> anyhow::R
             Usage(format!("config key schema = {}: this version reads 1", config.schema)).into()
         );
     }
-    if config.stores.is_empty() || config.stores.len() != config.labels.len() {
+    if config.stores.is_empty() && config.sets.is_empty() {
+        let text = "config keys stores and sets: nothing to draw tasks from; give one of them";
+        return Err(Usage(text.into()).into());
+    }
+    if config.stores.len() != config.labels.len() {
         let (stores, labels) = (config.stores.len(), config.labels.len());
         let text = format!(
             "config keys stores ({stores} of them) and labels ({labels}): give one file of labels for each store"
@@ -78,15 +95,21 @@ pub(crate) fn run(args: &Args, devices: &[Device], screen: &Screen) -> anyhow::R
     for (store, labels) in config.stores.iter().zip(&config.labels) {
         tasks.push(labelled_task(store, labels, config.per_class, screen)?);
     }
+    for set in &config.sets {
+        tasks.push(table_task(set)?);
+    }
     let plain = MetaConfig::default();
     let meta = MetaConfig {
+        method: config.method,
+        episodes: config.episodes.unwrap_or(plain.episodes),
+        queries: config.queries.unwrap_or(plain.queries),
+        band_dropout: config.band_dropout.unwrap_or(plain.band_dropout),
         steps: config.steps.unwrap_or(plain.steps),
         ways: config.ways.unwrap_or(plain.ways),
         shots: config.shots.unwrap_or(plain.shots),
         learning_rate: config.learning_rate.unwrap_or(plain.learning_rate),
         seed: config.seed,
         out: Some(config.out.clone()),
-        ..plain
     };
     let text = std::fs::read_to_string(&args.config).context("cannot read the config again")?;
     open_run(&config.out, &text, args.resume)?;
@@ -130,6 +153,33 @@ fn labelled_task(
         days.extend(cube.days.iter().copied());
     }
     Ok(task_of(labels.display().to_string(), labelled, bands, &days))
+}
+
+/// A task of a folder of labelled series.
+fn table_task(folder: &Path) -> anyhow::Result<MetaTask> {
+    let table = read_table(&folder.join("points.parquet"), &folder.join("series.parquet"))?;
+    let (_, bands) = table.spectral();
+    if bands.is_empty() {
+        let text = format!(
+            "set {} has no column with a wavelength: nothing an encoder can read",
+            table.name
+        );
+        return Err(BadInput(text).into());
+    }
+    let numbers = |names: &[String]| {
+        let mut all: Vec<&String> = names.iter().collect();
+        all.sort_unstable();
+        all.dedup();
+        names.iter().map(|n| all.partition_point(|a| *a < n)).collect::<Vec<usize>>()
+    };
+    Ok(MetaTask {
+        name: format!("{} ({} series; {})", table.name, table.labels.len(), table.licence),
+        bands,
+        window: table.window(),
+        samples: (0..table.labels.len()).map(|p| table.sample(p)).collect(),
+        classes: numbers(&table.labels),
+        places: numbers(&table.blocks).into_iter().map(|b| b as u64).collect(),
+    })
 }
 
 /// A task for meta-training.

@@ -79,8 +79,8 @@ fn duels(table: &FewShotTable) -> [Vec<Duel<'_>>; 2] {
     let rows = &table.result.rows;
     let ours = || rows.iter().filter(|r| r.method == table.ours);
     let baseline = |r: &&Row| {
-        r.method != table.ours
-            && !matches!(r.method.as_str(), "chance" | "random_encoder" | "surco_embedding")
+        !r.method.starts_with(&table.ours)
+            && !matches!(r.method.as_str(), "chance" | "random_encoder")
     };
     let best = |k: usize| {
         let here = rows.iter().filter(|r| r.k == k).filter(baseline);
@@ -221,7 +221,12 @@ mod tests {
 
     fn table(ks: &[usize], methods: &[(&str, [f64; 4])]) -> FewShotTable {
         let rows = ks.iter().flat_map(|&k| methods.iter().map(move |(m, v)| row(m, k, *v)));
-        let result = SuiteResult { set: "s".into(), metric: "m".into(), rows: rows.collect() };
+        let result = SuiteResult {
+            set: "s".into(),
+            metric: "m".into(),
+            rows: rows.collect(),
+            leads: Vec::new(),
+        };
         FewShotTable { result, ours: "surco".into() }
     }
 

@@ -1,0 +1,185 @@
+//! Our row beside the best of the others, seed by seed.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Row, SuiteResult};
+use crate::spread::{Paired, Spread};
+
+/// How far our row lies ahead of the best other row at one k.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lead {
+    /// Labels per class.
+    pub k: usize,
+    /// The best of the others by its mean.
+    pub over: String,
+    /// Mean of ours less theirs over seeds, as a share.
+    pub mean: f64,
+    /// Low and high end of the 95 % interval: halves of one set share points, and the interval is widened for it.
+    pub interval: Option<[f64; 2]>,
+    /// Two-sided p of the paired t test, not widened; `None` under two seeds.
+    pub p: Option<f64>,
+    /// Seeds on which ours is ahead.
+    pub ahead: usize,
+    /// Seeds compared.
+    pub seeds: usize,
+}
+
+/// Compares row `ours` with the best row that is not of our system (`surco…`), for each k.
+///
+/// Halves are drawn from one set, one point asked for one that labels may come from; intervals are widened for that
+/// (Nadeau and Bengio 2003).
+#[must_use]
+pub fn leads(rows: &[Row], ours: &str) -> Vec<Lead> {
+    let lead = |own: &Row| {
+        let others = rows.iter().filter(|r| r.k == own.k && !r.method.starts_with("surco"));
+        let paired = others.filter(|r| r.per_seed.len() == own.per_seed.len());
+        let best = paired.max_by(|a, b| a.mean.total_cmp(&b.mean))?;
+        let pair = Paired::of(&own.per_seed, &best.per_seed)?;
+        let seeds = own.per_seed.iter().zip(&best.per_seed);
+        Some(Lead {
+            k: own.k,
+            over: best.method.clone(),
+            mean: pair.mean,
+            interval: pair.interval(1.0),
+            p: pair.p,
+            ahead: seeds.filter(|(a, b)| a > b).count(),
+            seeds: pair.n,
+        })
+    };
+    rows.iter().filter(|r| r.method == ours).filter_map(lead).collect()
+}
+
+/// Why recorded scores could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("recorded scores {path}: {reason}; expected results → method → k1, k2 … → per_seed")]
+pub struct RecordedError {
+    /// The file.
+    pub path: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// Rows that others recorded on the same episodes: a JSON object whose `results` hold, by method and `k1`, `k2` …,
+/// the scores `per_seed`, seeds ascending.
+///
+/// # Errors
+/// [`RecordedError`] naming the file and what is wrong.
+pub fn read_recorded(path: &Path) -> Result<Vec<Row>, RecordedError> {
+    let refuse = |reason: String| RecordedError { path: path.display().to_string(), reason };
+    let text = std::fs::read_to_string(path).map_err(|e| refuse(e.to_string()))?;
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| refuse(e.to_string()))?;
+    let results = json["results"].as_object().ok_or_else(|| refuse("no `results`".into()))?;
+    let mut rows = Vec::new();
+    for (method, by_k) in results {
+        let by_k = by_k.as_object().ok_or_else(|| refuse(format!("{method} is no object")))?;
+        for (key, scores) in by_k {
+            let Some(Ok(k)) = key.strip_prefix('k').map(str::parse::<usize>) else { continue };
+            let scores = scores["per_seed"].as_array();
+            let scores: Option<Vec<f64>> =
+                scores.and_then(|s| s.iter().map(serde_json::Value::as_f64).collect());
+            let per_seed =
+                scores.ok_or_else(|| refuse(format!("{method}, {key}: no numbers `per_seed`")))?;
+            let Spread { mean, sd, n } = Spread::of(&per_seed);
+            rows.push(Row { method: method.clone(), k, mean, sd, n, per_seed });
+        }
+    }
+    if rows.is_empty() {
+        return Err(refuse("no scores in it".into()));
+    }
+    Ok(rows)
+}
+
+/// One line a method, k and seed.
+#[must_use]
+pub fn csv(result: &SuiteResult) -> String {
+    let mut text = String::from("set,method,k,seed_place,score\n");
+    for row in &result.rows {
+        for (i, score) in row.per_seed.iter().enumerate() {
+            text += &format!("{},{},{},{i},{score:.6}\n", result.set, row.method, row.k);
+        }
+    }
+    text
+}
+
+/// The table and our leads as Markdown.
+#[must_use]
+pub fn markdown(result: &SuiteResult) -> String {
+    let mut ks: Vec<usize> = result.rows.iter().map(|r| r.k).collect();
+    ks.sort_unstable();
+    ks.dedup();
+    let mut text = format!("# {}\n\n{} in %, mean ± sd\n\n| method |", result.set, result.metric);
+    ks.iter().for_each(|k| text += &format!(" k={k} |"));
+    text += "\n|---|";
+    ks.iter().for_each(|_| text += "---|");
+    let mut methods: Vec<&str> = result.rows.iter().map(|r| r.method.as_str()).collect();
+    methods.dedup();
+    for method in methods {
+        text += &format!("\n| {method} |");
+        for &k in &ks {
+            let row = result.rows.iter().find(|r| r.method == method && r.k == k);
+            let cell = row
+                .map_or("–".into(), |r| format!("{:.1} ± {:.1}", 100.0 * r.mean, 100.0 * r.sd));
+            text += &format!(" {cell} |");
+        }
+    }
+    text += "\n\n";
+    result.leads.iter().for_each(|lead| text += &format!("- {lead}\n"));
+    text
+}
+
+impl std::fmt::Display for Lead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { k, over, mean, interval, p, ahead, seeds } = self;
+        write!(f, "k = {k}: {:+.1} points on {over}, the best other row", 100.0 * mean)?;
+        if let Some([low, high]) = interval {
+            write!(f, " ({:+.1} to {:+.1})", 100.0 * low, 100.0 * high)?;
+        }
+        write!(f, "; ahead on {ahead} of {seeds} seeds")?;
+        p.map_or(Ok(()), |p| write!(f, ", paired t p = {p:.1e}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(method: &str, per_seed: &[f64]) -> Row {
+        let Spread { mean, sd, n } = Spread::of(per_seed);
+        Row { method: method.into(), k: 5, mean, sd, n, per_seed: per_seed.to_vec() }
+    }
+
+    #[test]
+    fn ours_is_paired_with_the_best_of_the_others_and_never_with_itself() {
+        let rows = [
+            row("forest", &[0.5, 0.6, 0.7]),
+            row("weak", &[0.1, 0.1, 0.1]),
+            row("surco_values", &[0.9, 0.9, 0.9]),
+            row("surco", &[0.6, 0.7, 0.71]),
+        ];
+        let [lead] = &leads(&rows, "surco")[..] else { panic!("one k") };
+        assert_eq!((lead.over.as_str(), lead.ahead, lead.seeds), ("forest", 3, 3));
+        assert!((lead.mean - 0.07).abs() < 1e-12);
+        let [low, high] = lead.interval.unwrap();
+        assert!(low < lead.mean && lead.mean < high);
+        assert!(lead.to_string().starts_with("k = 5: +7.0 points on forest"));
+    }
+
+    #[test]
+    fn recorded_scores_are_read_and_wrong_ones_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("baselines.json");
+        let write = |text: &str| std::fs::write(&path, text).unwrap();
+        write(r#"{"results": {"presto": {"what": "x", "k1": {"per_seed": [0.25, 0.75]}}}}"#);
+        let rows = read_recorded(&path).unwrap();
+        assert_eq!((rows.len(), rows[0].k, rows[0].mean), (1, 1, 0.5));
+        for wrong in
+            ["{}", "no", r#"{"results": {"a": {"k1": {"per_seed": ["x"]}}}}"#, r#"{"results": {}}"#]
+        {
+            write(wrong);
+            let error = read_recorded(&path).unwrap_err().to_string();
+            assert!(error.contains("baselines.json") && error.contains("per_seed"), "{error}");
+        }
+    }
+}

@@ -18,8 +18,11 @@ use crate::axes::Axes;
 use crate::propagate::Spread;
 use crate::ridge::FEWEST_TO_JUDGE;
 
-/// Most series without labels that are worth looking at: an adapter keeps them, and should stay small.
-pub const MOST_UNLABELLED: usize = 416;
+/// Most series without labels that are worth looking at.
+pub const MOST_UNLABELLED: usize = 1600;
+
+/// Most of them that an adapter keeps, which should stay small.
+const KEPT: usize = 408;
 
 /// Even dates the values are resampled to.
 const RESAMPLED_DATES: usize = 24;
@@ -33,9 +36,13 @@ const DOUBT: f32 = 1e-3;
 /// Sharpness of the product tried.
 const SHARPNESS: [f32; 8] = [0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
 
-/// How loud the head is beside an expert that spreads labels. Chosen on other sets than those of a user: leaving single
-/// examples out flatters the head, since pixels of one parcel are alike.
+/// How loud the head is beside an expert that spreads labels, for one label a class; it grows as the root of their
+/// number, up to [`LOUDEST`]. Not chosen by examples left out: those flatter the head, since pixels of one parcel are
+/// alike.
 const LOUDNESS: f32 = 0.4;
+
+/// The loudest the head becomes.
+const LOUDEST: f32 = 1.5;
 
 /// Sharpness where some class has too few examples for one to be left out.
 const UNJUDGED: f32 = 2.0;
@@ -210,6 +217,11 @@ impl Features {
         Self { embedding, values }
     }
 
+    /// Number of series.
+    fn len(&self) -> usize {
+        self.embedding.nrows().max(self.values.nrows())
+    }
+
     /// Some of the rows.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
@@ -222,12 +234,48 @@ impl Features {
 
 /// Fits an adapter to a support set, reading `features`.
 ///
-/// `unlabelled` holds features of series of the same place and season whose labels nobody knows; it may be empty.
+/// `unlabelled` holds features of series of the same place and season whose labels nobody knows; it may be empty. Of
+/// many, half of those kept are the most alike to the support, as most of the ground may be of other classes and would
+/// lead labels astray, and half are spread evenly, as classes reach farther than their few examples.
 #[must_use]
 pub fn adapt(
     support: &Features,
     classes: &[usize],
     class_count: usize,
+    unlabelled: &Features,
+    features: AdapterFeatures,
+) -> Adapter {
+    let task = (support, classes, class_count);
+    if unlabelled.len() <= KEPT {
+        return fitted(task, unlabelled, features);
+    }
+    fitted(task, &unlabelled.select(&worth_keeping(support, unlabelled)), features)
+}
+
+/// The unlabelled series most like some series of the support, by the sum of the cosines of each set of features, and
+/// others spread evenly; [`KEPT`] in all.
+fn worth_keeping(support: &Features, unlabelled: &Features) -> Vec<usize> {
+    let mut alike = vec![0.0_f32; unlabelled.len()];
+    let sets = [(&support.embedding, &unlabelled.embedding), (&support.values, &unlabelled.values)];
+    for (support, unlabelled) in sets.into_iter().filter(|set| set.1.ncols() > 0) {
+        let axes = Axes::fit(unlabelled.view(), AXES);
+        let cosines = axes.project(unlabelled.view()).dot(&axes.project(support.view()).t());
+        for (sum, row) in alike.iter_mut().zip(cosines.rows()) {
+            *sum += row.iter().copied().fold(-1.0, f32::max);
+        }
+    }
+    let mut order: Vec<usize> = (0..alike.len()).collect();
+    order.sort_by(|&a, &b| alike[b].total_cmp(&alike[a]));
+    let mut others = order.split_off(KEPT / 2);
+    others.sort_unstable();
+    let evenly = KEPT - order.len();
+    order.extend((0..evenly).map(|i| others[i * others.len() / evenly]));
+    order
+}
+
+/// An adapter that keeps all these series.
+fn fitted(
+    (support, classes, class_count): (&Features, &[usize], usize),
     unlabelled: &Features,
     features: AdapterFeatures,
 ) -> Adapter {
@@ -251,7 +299,8 @@ pub fn adapt(
     let labelled = rows.slice(ndarray::s![..classes.len(), ..]);
     let (head, without) = Ridge::fit(labelled, classes, class_count);
     left_out.push(without);
-    scales.push(LOUDNESS * scale(&head.predict(rows.view())));
+    let loudness = LOUDNESS * (fewest(classes, class_count) as f32).sqrt();
+    scales.push(loudness.min(LOUDEST) * scale(&head.predict(rows.view())));
     let sharpness = sharpness(&left_out, &scales, classes, class_count);
     Adapter { features, embedding, values, head, scales, sharpness }
 }
@@ -264,8 +313,7 @@ fn sharpness(
     class_count: usize,
 ) -> f32 {
     let examples = |c: usize| classes.iter().filter(|&&k| k == c).count();
-    let fewest = (0..class_count).map(examples).filter(|&n| n > 0).min().unwrap_or(0);
-    if fewest < FEWEST_TO_JUDGE {
+    if fewest(classes, class_count) < FEWEST_TO_JUDGE {
         return UNJUDGED;
     }
     let likelihood = |&sharpness: &f32| -> f32 {
@@ -276,6 +324,12 @@ fn sharpness(
     };
     let best = SHARPNESS.iter().max_by(|a, b| likelihood(a).total_cmp(&likelihood(b)));
     best.copied().unwrap_or(UNJUDGED)
+}
+
+/// Examples of the class that has fewest, of those that have any.
+fn fewest(classes: &[usize], class_count: usize) -> usize {
+    let examples = |c: usize| classes.iter().filter(|&&k| k == c).count();
+    (0..class_count).map(examples).filter(|&n| n > 0).min().unwrap_or(0)
 }
 
 /// Values at even dates of the window, linear between observations and held at the ends; red and near

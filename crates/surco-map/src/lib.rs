@@ -9,4 +9,4 @@ mod task;
 
 pub use classify::{ClassMap, classify, write_map};
 pub use embed::embed_cell;
-pub use task::{Sets, Task, TaskError, load_task, save_task};
+pub use task::{Sets, Task, TaskError, load_task, read_task, save_task};

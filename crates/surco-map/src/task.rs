@@ -103,6 +103,19 @@ pub fn save_task(task: &Task, folder: &Path) -> Result<(), TaskError> {
 /// # Errors
 /// [`TaskError`] naming the file and what is wrong.
 pub fn load_task(folder: &Path, weights_sha256: &str) -> Result<Task, TaskError> {
+    let task = read_task(folder)?;
+    if task.weights_sha256 != weights_sha256 {
+        let (path, expected) = (folder.join("task.json"), task.weights_sha256);
+        return Err(TaskError::OtherWeights { path, expected, found: weights_sha256.into() });
+    }
+    Ok(task)
+}
+
+/// Reads `task.json` from a folder, whatever weights it belongs to.
+///
+/// # Errors
+/// [`TaskError`] naming the file and what is wrong.
+pub fn read_task(folder: &Path) -> Result<Task, TaskError> {
     let path = folder.join("task.json");
     let text =
         std::fs::read(&path).map_err(|source| TaskError::Io { path: path.clone(), source })?;
@@ -116,10 +129,6 @@ pub fn load_task(folder: &Path, weights_sha256: &str) -> Result<Task, TaskError>
     }
     if let Some(flaw) = task.adapter.flaw() {
         return Err(refuse(flaw.into()));
-    }
-    if task.weights_sha256 != weights_sha256 {
-        let expected = task.weights_sha256;
-        return Err(TaskError::OtherWeights { path, expected, found: weights_sha256.into() });
     }
     Ok(task)
 }

@@ -15,6 +15,7 @@ mod pretrain;
 mod sample;
 mod scale;
 mod simulate;
+mod tasks;
 mod weights;
 
 use clap::Subcommand;
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Meta(meta::Args),
     Model(model::Args),
     Adapt(adapt::Args),
+    Tasks(tasks::Args),
     Map(map::Args),
     Area(area::Args),
     Forecast(forecast::Args),
@@ -65,6 +67,7 @@ impl Command {
             Self::Meta(args) => meta::run(&args, devices, screen),
             Self::Model(args) => model::run(&args, screen),
             Self::Adapt(args) => adapt::run(&args, one(devices)?, screen),
+            Self::Tasks(args) => tasks::run(&args, screen),
             Self::Map(args) => map::run(&args, one(devices)?, screen),
             Self::Area(args) => area::run(&args, screen),
             Self::Forecast(args) => forecast::run(&args, one(devices)?, screen),

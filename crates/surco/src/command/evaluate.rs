@@ -1,6 +1,7 @@
 //! `surco evaluate`: tables beside baselines.
 
 mod pretraining;
+mod splits;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ enum Suite {
     Fewshot(FewshotArgs),
     Pixels(PixelsArgs),
     Pretraining(pretraining::Args),
+    Splits(splits::Args),
 }
 
 /// Fixed episodes over a table of labelled series
@@ -111,6 +113,7 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
     match &args.suite {
         Suite::Fewshot(args) => fewshot(args, device, screen),
         Suite::Pixels(args) => pixels(args, device, screen),
+        Suite::Splits(args) => splits::run(args, screen),
         Suite::Pretraining(args) => pretraining::run(args, device, screen),
     }
 }

@@ -127,3 +127,17 @@ fn the_same_catalog_again_fetches_nothing() {
     assert_eq!((&again["shards_done"], &again["blocks"]), (&0.into(), &0.into()));
     crate::valley::assert_same_files(&store, &valley().store);
 }
+
+#[test]
+fn tasks_of_a_folder_are_listed_and_found_by_their_classes() {
+    let folder = valley().task.parent().unwrap();
+    let listed = Run::of(&mut surco(args!["tasks", folder, "--json"])).json();
+    let task = &listed["tasks"][0];
+    assert_eq!(task["folder"], valley().task.display().to_string());
+    assert_eq!(task["weights_sha256"], valley().results["pretrain"].json()["weights_sha256"]);
+    let class = task["classes"][0].as_str().unwrap().to_uppercase();
+    let found = Run::of(&mut surco(args!["tasks", folder, "--find", class, "--json"])).json();
+    assert_eq!(found["tasks"], listed["tasks"]);
+    let none = Run::of(&mut surco(args!["tasks", folder, "--find", "no such crop"]));
+    assert_eq!((none.code, none.stdout.trim()), (Some(0), "no task found"));
+}

@@ -133,16 +133,16 @@ impl Method<'_> {
     ) -> anyhow::Result<Vec<Row>> {
         let predict = |shot: &Shot<'_>| {
             let Episode { support, query, classes, .. } = shot.episode;
-            let all = || match self.unlabelled {
-                Unlabelled::Asked => query.clone(),
-                _ => {
-                    let used: HashSet<usize> = support.iter().chain(query).copied().collect();
-                    (0..view.labels.len()).filter(|p| !used.contains(p)).collect()
-                }
-            };
+            let some_of =
+                |points: &[usize]| self.features.select(&spread_over(points, MOST_UNLABELLED));
             let unlabelled = match self.unlabelled {
+                Unlabelled::Asked => some_of(query),
+                Unlabelled::Others => {
+                    let used: HashSet<usize> = support.iter().chain(query).copied().collect();
+                    let all = 0..view.labels.len();
+                    some_of(&all.filter(|p| !used.contains(p)).collect::<Vec<_>>())
+                }
                 Unlabelled::These(features) => features.clone(),
-                _ => self.features.select(&spread_over(&all(), MOST_UNLABELLED)),
             };
             let given = self.features.select(support);
             let labels = &shot.support_labels;

@@ -59,6 +59,9 @@ pub(super) struct Args {
     #[arg(long, value_delimiter = ',', default_value = "1,5,10,100", value_name = "PERCENT",
           value_parser = clap::value_parser!(u32).range(1..=100))]
     fractions: Vec<u32>,
+    /// Without fine-tuning, which takes most of the time: probes and neighbours alone
+    #[arg(long)]
+    frozen: bool,
     /// Folder for table.json, table.csv, table.md and report.html
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -129,7 +132,8 @@ pub(super) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
         }
         let labels = splits.labels.iter().map(|l| l.unwrap_or(0)).collect();
         let round = Round { set, splits: &splits, labels, fractions: &args.fractions };
-        table.sets.push(measure(&round, &entrants, device, screen)?);
+        let tuned = if args.frozen { &[][..] } else { &entrants[..] };
+        table.sets.push(measure(&round, &entrants, tuned, device, screen)?);
         // What is measured is kept, whatever happens to the sets that follow.
         write(&table, &args.out)?;
     }
@@ -140,12 +144,13 @@ pub(super) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
 fn measure(
     round: &Round<'_>,
     entrants: &[Entrant],
+    tuned: &[Entrant],
     device: &Device,
     screen: &Screen,
 ) -> anyhow::Result<SetTable> {
     let mut found = frozen::raw(round, screen)?;
     found.extend(frozen::embedded(round, entrants, device, screen)?);
-    found.extend(tuned::all(round, entrants, device, screen)?);
+    found.extend(tuned::all(round, tuned, device, screen)?);
     found.sort_by_key(|score| score.seed);
     let mut scores = Scores::default();
     entrants.iter().for_each(|e| scores.row(&e.name, e.beside.as_deref()));

@@ -117,6 +117,15 @@ impl Adapter {
         (!scaled).then_some("its experts are not all scaled")
     }
 
+    /// Whether it can read these: features of other bands than it was fitted to have another width.
+    #[must_use]
+    pub fn reads(&self, features: &Features) -> bool {
+        let fits = |expert: &Option<Expert>, features: &Array2<f32>| {
+            expert.as_ref().is_none_or(|e| e.axes.width() == features.ncols())
+        };
+        fits(&self.embedding, &features.embedding) && fits(&self.values, &features.values)
+    }
+
     /// Makes probabilities softer above a temperature of 1, sharper below.
     #[must_use]
     pub fn tempered(self, temperature: f32) -> Self {

@@ -66,6 +66,11 @@ impl Axes {
         Self { centre: mean.insert_axis(Axis(0)), scale: scale.insert_axis(Axis(0)), axes }
     }
 
+    /// Number of features expected.
+    pub(crate) fn width(&self) -> usize {
+        self.axes.nrows()
+    }
+
     /// Number of axes.
     pub(crate) fn kept(&self) -> usize {
         self.axes.ncols()

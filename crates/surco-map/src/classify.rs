@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ndarray::{Array2, Array3, Axis};
-use surco_core::{CellId, Georef, Legend, Progress, Window};
+use surco_core::{CellId, Fault, Georef, Legend, Progress, Window};
 use surco_data::{CubeError, Sample, SeriesWindow, read_cube};
 use surco_learn::Features;
 use surco_net::Device;
@@ -15,6 +15,36 @@ use crate::Task;
 
 /// Rows read and classified at once: one row of the store's inner chunks.
 const STRIP_PX: usize = 64;
+
+/// Why a cell could not be classified.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClassifyError {
+    /// The store could not be read, or the user asked to stop.
+    #[error(transparent)]
+    Cube(#[from] CubeError),
+    /// The task was fitted to other bands.
+    #[error(
+        "cell {cell} has {bands} bands, others than the task was fitted to: adapt on a store with the same bands"
+    )]
+    OtherBands {
+        /// The cell.
+        cell: CellId,
+        /// Its number of bands.
+        bands: usize,
+    },
+}
+
+impl ClassifyError {
+    /// The kind of fault.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Cube(error) => error.fault(),
+            Self::OtherBands { .. } => Fault::Input,
+        }
+    }
+}
 
 /// A map of one cell.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +62,7 @@ pub struct ClassMap {
 /// Classifies a cell strip by strip; memory grows with its width, not with its height.
 ///
 /// # Errors
-/// [`CubeError`] if the store cannot be read or the user stops.
+/// [`ClassifyError`] if the store cannot be read or has other bands than the task, or the user stops.
 pub fn classify(
     store: &Store,
     cell: &CellId,
@@ -40,8 +70,8 @@ pub fn classify(
     task: &Task,
     device: &Device,
     progress: &dyn Progress,
-) -> Result<ClassMap, CubeError> {
-    let reader = store.cell(cell)?;
+) -> Result<ClassMap, ClassifyError> {
+    let reader = store.cell(cell).map_err(CubeError::from)?;
     let mut map = ClassMap {
         georef: reader.georef,
         codes: Array2::zeros((reader.rows, reader.cols)),
@@ -50,7 +80,7 @@ pub fn classify(
     };
     for row in (0..reader.rows).step_by(STRIP_PX) {
         if progress.stopped() {
-            return Err(CubeError::Stopped);
+            return Err(CubeError::Stopped.into());
         }
         let rows = STRIP_PX.min(reader.rows - row);
         let window = Window { row, col: 0, rows, cols: reader.cols };
@@ -59,6 +89,9 @@ pub fn classify(
         let samples = cube.samples();
         let refs: Vec<&Sample> = samples.iter().collect();
         let features = Features::new(task.adapter.features, model, &refs, &spec, device);
+        if !task.adapter.reads(&features) {
+            return Err(ClassifyError::OtherBands { cell: cell.clone(), bands: cube.bands.len() });
+        }
         let chances = task.adapter.predict(&features);
         let pixels = samples.iter().zip(chances.axis_iter(Axis(0))).enumerate();
         for (i, (sample, chances)) in pixels {

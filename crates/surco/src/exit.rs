@@ -49,6 +49,7 @@ pub(crate) fn fault_of(error: &anyhow::Error) -> Fault {
             surco_learn::LearnError,
             surco_net::DeviceError,
             surco_net::WeightsError,
+            surco_map::ClassifyError,
             surco_map::TaskError,
             surco_map::area::AreaError,
             surco_eval::fewshot::FewShotError,

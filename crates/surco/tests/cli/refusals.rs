@@ -367,3 +367,15 @@ fn a_source_of_which_nothing_may_be_seen_is_refused() {
     let says = ["nothing of it may be seen under `exclude`", "leave it out"];
     refused(&mut surco(args!["pretrain", config]), 3, &says);
 }
+
+#[test]
+fn a_store_with_other_bands_than_the_task_is_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (store, out) = (scratch.path().join("store"), scratch.path().join("map.tif"));
+    let catalog = valley().items();
+    let two = args!["collect", "--catalog", catalog, "--store", store, "--bands", "B04,B08"];
+    assert_eq!(Run::of(&mut surco(two)).code, Some(0));
+    let says = ["has 2 bands", "adapt on a store with the same bands"];
+    refused(&mut map(&valley().model, &valley().task, &store, &out), 3, &says);
+    assert!(!out.exists());
+}

@@ -17,7 +17,7 @@ fn commands(of: &[&str]) -> Vec<String> {
 fn every_command_is_listed_with_what_it_gives() {
     let want = [
         "demo", "doctor", "simulate", "sample", "collect", "pretrain", "meta", "model", "adapt",
-        "map", "area", "forecast", "evaluate", "bench", "scale", "weights",
+        "tasks", "map", "area", "forecast", "evaluate", "bench", "scale", "weights",
     ];
     assert_eq!(commands(&[]), want);
     let help = Run::of(&mut surco(["--help"])).stdout;

@@ -5,33 +5,47 @@ use std::ffi::OsString;
 use serde_json::Value;
 use surco_verify::{data, data_json, result_of, surco};
 
-const SET: &str = "labelled_chile_ine_19hba";
 const SHOTS: [u64; 5] = [1, 2, 5, 10, 20];
+
+#[test]
+fn our_baselines_agree_with_the_recorded_ones_on_ine() {
+    let ours = ["random_encoder", "surco_values", "surco_embedding", "surco_others", "surco"];
+    agrees("labelled_chile_ine_19hba", &["chance", "lr_raw", "lr_raw_ndvi", "rf_raw"], &ours);
+}
+
+/// NDVI alone, which no encoder can read, and point ids with gaps: episodes name points by them.
+#[test]
+fn our_baselines_agree_with_the_recorded_ones_in_central_asia() {
+    let ours = ["surco_others", "surco"];
+    agrees("labelled_central_asia_cawa", &["chance", "lr_raw", "rf_raw"], &ours);
+}
 
 /// Expected values: `baselines.json`, made with scikit-learn on exactly these episodes.
 ///
 /// Two implementations of one method draw different trees and stop at different points, so each `k`
 /// is compared as two means of `n` seeds: `|mean − mean_ref| ≤ 2 · sqrt(sd²/n + sd_ref²/n_ref)`, plus
 /// the half digit that rounding to four decimals took from the recorded mean.
-#[test]
-fn our_baselines_agree_with_the_recorded_ones_within_two_standard_errors() {
-    let recorded = &data_json(&format!("{SET}/baselines.json"))["results"];
+fn agrees(set: &str, baselines: &[&str], ours: &[&str]) {
+    let recorded = data(&format!("{set}/baselines.json"));
     let got = result_of(surco::<OsString>([
         "evaluate".into(),
         "fewshot".into(),
         "--points".into(),
-        data(&format!("{SET}/points.parquet")).into(),
+        data(&format!("{set}/points.parquet")).into(),
         "--series".into(),
-        data(&format!("{SET}/series.parquet")).into(),
+        data(&format!("{set}/series.parquet")).into(),
         "--episodes".into(),
-        data(&format!("{SET}/episodes.jsonl")).into(),
+        data(&format!("{set}/episodes.jsonl")).into(),
+        "--recorded".into(),
+        recorded.into(),
         "--json".into(),
     ]));
-    assert_eq!(got["set"], SET);
+    let recorded = &data_json(&format!("{set}/baselines.json"))["results"];
+    assert_eq!(got["set"], set);
 
     let mut faults = Vec::new();
     for k in SHOTS {
-        for method in ["chance", "lr_raw", "lr_raw_ndvi", "rf_raw"] {
+        for method in baselines {
             let ours = Score::of(row(&got, method, k));
             let theirs = Score::of(&recorded[method][format!("k{k}")]);
             let two_errors = 2.0 * (ours.variance_of_mean() + theirs.variance_of_mean()).sqrt();
@@ -42,14 +56,21 @@ fn our_baselines_agree_with_the_recorded_ones_within_two_standard_errors() {
                 faults.push(format!("{method}, k = {k}: {ours:?}, recorded {theirs:?}"));
             }
         }
-        for method in ["random_encoder", "surco"] {
+        for method in ours {
             let ours = Score::of(row(&got, method, k));
             println!("{method:12} k = {k:2}: {ours:?}");
             if ours.n != 20.0 || !(0.0..=1.0).contains(&ours.mean) {
                 faults.push(format!("{method}, k = {k}: {ours:?}, expected 20 seeds within 0..1"));
             }
         }
+        let theirs = &recorded["presto_lr"][format!("k{k}")]["per_seed"];
+        if &row(&got, "presto_lr", k)["per_seed"] != theirs {
+            faults.push(format!("presto_lr, k = {k}: not as recorded"));
+        }
     }
+    let leads = got["leads"].as_array().expect("`leads` is a list");
+    leads.iter().for_each(|lead| println!("{lead}"));
+    assert_eq!(leads.len(), SHOTS.len());
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 

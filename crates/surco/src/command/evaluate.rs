@@ -243,3 +243,39 @@ fn on_side(places: &[(f64, f64)], side: Side) -> Vec<bool> {
     };
     places.iter().map(inside).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set() -> SeriesTable {
+        SeriesTable {
+            name: "gaps".into(),
+            bands: Vec::new(),
+            days: vec![0],
+            values: ndarray::Array3::zeros((2, 1, 0)),
+            ids: vec![5, 9],
+            labels: vec!["a".into(), "b".into()],
+            places: vec![[0.0; 2]; 2],
+            blocks: vec![String::new(); 2],
+            licence: String::new(),
+        }
+    }
+
+    #[test]
+    fn episodes_name_points_by_their_ids_and_not_by_their_rows() {
+        let episode = |support: usize, query: usize| Episode {
+            seed: 0,
+            k: 1,
+            classes: vec!["a".into(), "b".into()],
+            support: vec![support],
+            query: vec![query],
+        };
+        let mut known = [episode(9, 5)];
+        to_rows(&mut known, &set(), Path::new("episodes.jsonl")).unwrap();
+        assert_eq!((known[0].support[0], known[0].query[0]), (1, 0));
+        let error = to_rows(&mut [episode(1, 5)], &set(), Path::new("episodes.jsonl")).unwrap_err();
+        let told = error.to_string();
+        assert!(told.contains("episodes.jsonl") && told.contains("point 1,"), "{told}");
+    }
+}

@@ -31,8 +31,10 @@ const EVERYDAY: [&str; 13] = [
 ];
 
 /// Heavy dependencies and the rooms that may have them.
-const HEAVY: [(&str, &[&str]); 27] = [
+const HEAVY: [(&str, &[&str]); 28] = [
     ("anyhow", &["surco"]),
+    ("argmin", &["surco-eval"]),
+    ("argmin-math", &["surco-eval"]),
     ("axum", &["surco-serve"]),
     ("base64", &["surco-eval", "surco-learn"]),
     ("burn", &["surco-kernels", "surco-net", "surco-learn"]),
@@ -54,7 +56,6 @@ const HEAVY: [(&str, &[&str]); 27] = [
     ("reqwest", &["surco-collect", "surco-store"]),
     ("rustls", &["surco-collect", "surco-store"]),
     ("safetensors", &["surco-net", "surco-learn"]),
-    ("smartcore", &["surco-eval"]),
     ("tch", &["surco-kernels"]),
     ("tokio", &["surco-collect", "surco-serve", "surco-store"]),
     ("tower-http", &["surco-serve"]),

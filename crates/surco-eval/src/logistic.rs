@@ -4,21 +4,25 @@
 //! of scikit-learn's `LogisticRegression(C)`: multinomial (two classes: one sigmoid), L2 penalty,
 //! intercept not penalised. Sample config: `LogisticRegression::fit(x, y, classes, 0.1)`.
 //!
-//! The optimiser is smartcore's L-BFGS, whose objective is Σ loss + α/2 ‖w‖²: scikit-learn's
-//! C·Σ loss + ½ ‖w‖² with α = 1 / C. Probabilities, which smartcore does not give, are computed here
-//! from its coefficients.
+//! The optimiser is argmin's L-BFGS on C·Σ loss + ½ ‖w‖², from zero until no weight can be off by more than
+//! about 10⁻⁶; loss and gradient are computed here, as products of whole matrices.
 
-use ndarray::{Array1, Array2, ArrayView2};
-use smartcore::linalg::basic::arrays::Array;
-use smartcore::linalg::basic::matrix::DenseMatrix;
-use smartcore::linear::logistic_regression::{
-    LogisticRegression as Solver, LogisticRegressionParameters,
-};
+use argmin::core::{CostFunction, Error, Executor, Gradient, State};
+use argmin::solver::linesearch::MoreThuenteLineSearch;
+use argmin::solver::quasinewton::LBFGS;
+use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
 use crate::forest::{FitError, check_finite, check_samples, largest};
 
 /// The inverse penalty of the baseline everywhere in Surco.
 pub const C: f64 = 0.1;
+
+/// Steps that L-BFGS remembers, and takes at most.
+const MEMORY: usize = 10;
+const STEPS: u64 = 1000;
+
+/// How far a weight may be from the best one: the curvature of the objective is at least 1.
+const PRECISION: f64 = 1e-6;
 
 /// A fitted logistic regression.
 #[derive(Clone, Debug)]
@@ -58,23 +62,17 @@ impl LogisticRegression {
         let mut seen = y.to_vec();
         seen.sort_unstable();
         seen.dedup();
-        let (samples, features) = x.dim();
+        let features = x.ncols();
         if seen.len() == 1 {
             let (weights, intercepts) = (Array2::zeros((1, features)), Array1::zeros(1));
             return Ok(Self { weights, intercepts, seen, classes });
         }
-        let failed = |e: &dyn std::fmt::Display| FitError::Solver(e.to_string());
-        let columns: Vec<f64> = x.t().iter().copied().collect(); // smartcore's matrices own their values
-        let matrix = DenseMatrix::new(samples, features, columns, true).map_err(|e| failed(&e))?;
-        let settings = LogisticRegressionParameters::default().with_alpha(1.0 / c);
-        let fitted = Solver::fit(&matrix, &y.to_vec(), settings).map_err(|e| failed(&e))?;
-        let rows = fitted.intercept().shape().0;
-        let weight = fitted.coefficients();
-        let weights = Array2::from_shape_fn((rows, features), |(k, j)| *weight.get((k, j)));
-        let intercepts = Array1::from_shape_fn(rows, |k| *fitted.intercept().get((k, 0)));
-        if weights.iter().chain(&intercepts).any(|w| !w.is_finite()) {
-            return Err(failed(&"a coefficient is not finite"));
-        }
+        let place = |class: &usize| seen.binary_search(class).unwrap_or_default();
+        let objective = Objective { x, y: y.iter().map(place).collect(), classes: seen.len(), c };
+        let flat = objective.least()?;
+        let fitted = objective.rows(&flat);
+        let weights = fitted.slice(s![.., ..features]).to_owned();
+        let intercepts = fitted.column(features).to_owned();
         Ok(Self { weights, intercepts, seen, classes })
     }
 
@@ -98,10 +96,9 @@ impl LogisticRegression {
                     out[no] = 1.0 / (1.0 + score[0].exp());
                 }
                 _ => {
-                    let top = score.fold(f64::NEG_INFINITY, |a, &b| a.max(b));
-                    let total: f64 = score.iter().map(|s| (s - top).exp()).sum();
+                    let log = log_of_sum(score.iter().copied());
                     for (&class, s) in self.seen.iter().zip(score) {
-                        out[class] = (s - top).exp() / total;
+                        out[class] = (s - log).exp();
                     }
                 }
             }
@@ -116,6 +113,98 @@ impl LogisticRegression {
     pub fn predict(&self, x: ArrayView2<'_, f64>) -> Result<Vec<usize>, FitError> {
         Ok(largest(&self.predict_proba(x)?))
     }
+}
+
+/// C·Σ loss + ½ ‖w‖². Its variable is `[row, feature + 1]` as one list, intercepts last in each row; two classes
+/// have one row, the log-odds of the second.
+struct Objective<'a> {
+    x: ArrayView2<'a, f64>,
+    /// `[sample]`, `0..classes`.
+    y: Vec<usize>,
+    classes: usize,
+    c: f64,
+}
+
+impl Objective<'_> {
+    fn least(&self) -> Result<Vec<f64>, FitError> {
+        let failed = |e: Error| FitError::Solver(e.to_string());
+        let rows = if self.classes == 2 { 1 } else { self.classes };
+        let solver = LBFGS::new(MoreThuenteLineSearch::new(), MEMORY)
+            .with_tolerance_grad(PRECISION)
+            .map_err(failed)?;
+        let start = vec![0.0; rows * (self.x.ncols() + 1)];
+        let found = Executor::new(self, solver)
+            .configure(|state| state.param(start).max_iters(STEPS))
+            .timer(false)
+            .run()
+            .map_err(failed)?;
+        let best = found.state().get_best_param().filter(|w| w.iter().all(|v| v.is_finite()));
+        best.cloned().ok_or_else(|| FitError::Solver("a coefficient is not finite".into()))
+    }
+
+    fn rows<'w>(&self, flat: &'w [f64]) -> ArrayView2<'w, f64> {
+        let width = self.x.ncols() + 1;
+        ArrayView2::from_shape((flat.len() / width, width), flat).expect("whole rows")
+    }
+
+    /// `[sample, row]`.
+    fn scores(&self, flat: &[f64]) -> Array2<f64> {
+        let rows = self.rows(flat);
+        let features = self.x.ncols();
+        self.x.dot(&rows.slice(s![.., ..features]).t()) + &rows.column(features)
+    }
+}
+
+impl CostFunction for &Objective<'_> {
+    type Param = Vec<f64>;
+    type Output = f64;
+
+    fn cost(&self, flat: &Vec<f64>) -> Result<f64, Error> {
+        let scores = self.scores(flat);
+        let loss: f64 = scores
+            .outer_iter()
+            .zip(&self.y)
+            .map(|(score, &class)| match score.len() {
+                1 => log_of_sum([0.0, score[0]].into_iter()) - score[0] * class as f64,
+                _ => log_of_sum(score.iter().copied()) - score[class],
+            })
+            .sum();
+        let rows = self.rows(flat);
+        let size: f64 = rows.slice(s![.., ..self.x.ncols()]).iter().map(|w| w * w).sum();
+        Ok(self.c * loss + size / 2.0)
+    }
+}
+
+impl Gradient for &Objective<'_> {
+    type Param = Vec<f64>;
+    type Gradient = Vec<f64>;
+
+    fn gradient(&self, flat: &Vec<f64>) -> Result<Vec<f64>, Error> {
+        // The loss by score: what is said less what is true.
+        let mut off = self.scores(flat);
+        for (mut score, &class) in off.outer_iter_mut().zip(&self.y) {
+            if score.len() == 1 {
+                score[0] = 1.0 / (1.0 + (-score[0]).exp()) - class as f64;
+            } else {
+                let log = log_of_sum(score.iter().copied());
+                score.mapv_inplace(|v| (v - log).exp());
+                score[class] -= 1.0;
+            }
+        }
+        off *= self.c;
+        let features = self.x.ncols();
+        let mut gradient = self.rows(flat).to_owned();
+        let mut weights = gradient.slice_mut(s![.., ..features]);
+        weights += &off.t().dot(&self.x);
+        gradient.column_mut(features).assign(&off.sum_axis(Axis(0)));
+        Ok(gradient.into_raw_vec_and_offset().0)
+    }
+}
+
+/// log Σ exp, without overflow.
+fn log_of_sum(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let top = values.clone().fold(f64::NEG_INFINITY, f64::max);
+    top + values.map(|v| (v - top).exp()).sum::<f64>().ln()
 }
 
 #[cfg(test)]

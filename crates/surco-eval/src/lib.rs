@@ -10,5 +10,6 @@ pub mod prepare;
 pub mod pretraining;
 pub mod reconstruction;
 pub mod report;
+pub mod scaling;
 pub mod spread;
 pub mod trust;

@@ -4,7 +4,7 @@
 //! Captions state what the figures show and are computed from them. Sample config:
 //! `write_report(&report, Path::new("report.html"))`.
 
-mod chart;
+pub(crate) mod chart;
 mod figure;
 mod finding;
 mod input;
@@ -110,9 +110,13 @@ pub fn curve_svg(curve: &Curve) -> String {
         train: words.curve_train,
         validation: words.curve_validation,
     };
+    standalone(&chart::learning_chart(curve, &text))
+}
+
+/// A drawing as an SVG file of its own, with its colours inside.
+pub(crate) fn standalone(svg: &str) -> String {
     let style = "<style>:root{--soft:#8a94a0;--accent:#b4501e}text{font:12px system-ui,sans-serif;fill:#333}\
         .grid{stroke:#ddd}.axis{stroke:#555}</style>";
-    let svg = chart::learning_chart(curve, &text);
     svg.replacen("<svg ", "<svg xmlns=\"http://www.w3.org/2000/svg\" ", 1).replacen(
         '>',
         &format!(">{style}"),

@@ -12,6 +12,10 @@ use crate::spectral::band_weights_params;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Size {
+    /// 30 thousand parameters, to see how much less is enough.
+    Femto,
+    /// 0.2 million parameters, for a small phone.
+    Pico,
     /// 0.8 million parameters, for a CPU or a phone.
     Nano,
     /// 2.7 million parameters, for a CPU.
@@ -33,7 +37,9 @@ pub enum Size {
 }
 
 /// Name, width, number of blocks and of heads of each size, in the order of [`Size::ALL`].
-const TABLE: [(&str, usize, usize, usize); 8] = [
+const TABLE: [(&str, usize, usize, usize); 10] = [
+    ("femto", 32, 2, 2),
+    ("pico", 64, 3, 2),
     ("nano", 128, 4, 4),
     ("micro", 192, 6, 3),
     ("small", 384, 12, 6),
@@ -63,7 +69,9 @@ pub struct SizeError {
 
 impl Size {
     /// All sizes, the smallest first.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
+        Self::Femto,
+        Self::Pico,
         Self::Nano,
         Self::Micro,
         Self::Small,

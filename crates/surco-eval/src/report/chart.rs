@@ -21,15 +21,15 @@ use surco_core::escape;
 
 /// Where a value lies on the page.
 #[derive(Clone, Copy)]
-pub(super) struct Scale {
-    pub(super) from: f64,
-    pub(super) to: f64,
-    pub(super) start: f64,
-    pub(super) end: f64,
+pub(crate) struct Scale {
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+    pub(crate) start: f64,
+    pub(crate) end: f64,
 }
 
 impl Scale {
-    pub(super) fn at(&self, value: f64) -> f64 {
+    pub(crate) fn at(&self, value: f64) -> f64 {
         let span = self.to - self.from;
         let share = if span == 0.0 { 0.5 } else { (value - self.from) / span };
         self.start + share * (self.end - self.start)
@@ -37,7 +37,7 @@ impl Scale {
 }
 
 /// Round numbers that cover a range, about `count` of them, the ends within or beyond it.
-pub(super) fn ticks(from: f64, to: f64, count: usize) -> Vec<f64> {
+pub(crate) fn ticks(from: f64, to: f64, count: usize) -> Vec<f64> {
     let span = to - from;
     if !span.is_finite() || span <= 0.0 {
         return vec![from];
@@ -57,7 +57,7 @@ pub(super) fn css([r, g, b]: [u8; 3]) -> String {
 
 /// Where text stands against its point.
 #[derive(Clone, Copy)]
-pub(super) enum Anchor {
+pub(crate) enum Anchor {
     Start,
     Middle,
     End,
@@ -72,7 +72,7 @@ pub(super) enum Room {
 
 /// A shape that tells methods apart without colour.
 #[derive(Clone, Copy)]
-pub(super) enum Mark {
+pub(crate) enum Mark {
     Disc,
     Square,
     Triangle,
@@ -81,11 +81,11 @@ pub(super) enum Mark {
 }
 
 /// An SVG drawing under way.
-pub(super) struct Svg(String);
+pub(crate) struct Svg(String);
 
 impl Svg {
     /// A drawing in its own units, with words for those who cannot see it.
-    pub(super) fn new(width: f64, height: f64, alt: &str) -> Self {
+    pub(crate) fn new(width: f64, height: f64, alt: &str) -> Self {
         let alt = escape(alt);
         Self(format!(r#"<svg viewBox="0 0 {width} {height}" role="img" aria-label="{alt}">"#))
     }
@@ -100,7 +100,7 @@ impl Svg {
         let _ = self.0.write_fmt(markup);
     }
 
-    pub(super) fn text(&mut self, (x, y): (f64, f64), anchor: Anchor, class: &str, text: &str) {
+    pub(crate) fn text(&mut self, (x, y): (f64, f64), anchor: Anchor, class: &str, text: &str) {
         let anchor = match anchor {
             Anchor::Start => "start",
             Anchor::Middle => "middle",
@@ -112,14 +112,14 @@ impl Svg {
         ));
     }
 
-    pub(super) fn line(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64), class: &str) {
+    pub(crate) fn line(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64), class: &str) {
         self.push(format_args!(
             r#"<line x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}" class="{class}"/>"#
         ));
     }
 
     /// A line through points, `style` as CSS.
-    pub(super) fn path(&mut self, points: impl IntoIterator<Item = (f64, f64)>, style: &str) {
+    pub(crate) fn path(&mut self, points: impl IntoIterator<Item = (f64, f64)>, style: &str) {
         let mut d = String::new();
         for (i, (x, y)) in points.into_iter().enumerate() {
             let _ = write!(d, "{}{x:.1} {y:.1}", if i == 0 { "M" } else { "L" });
@@ -127,7 +127,7 @@ impl Svg {
         self.push(format_args!(r#"<path d="{d}" style="{style}"/>"#));
     }
 
-    pub(super) fn mark(&mut self, mark: Mark, (x, y): (f64, f64), r: f64, style: &str) {
+    pub(crate) fn mark(&mut self, mark: Mark, (x, y): (f64, f64), r: f64, style: &str) {
         let d = match mark {
             Mark::Disc => {
                 self.push(format_args!(
@@ -154,14 +154,14 @@ impl Svg {
         self.push(format_args!(r#"<path d="{d}" style="{style}"/>"#));
     }
 
-    pub(super) fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         self.0.push_str("</svg>");
         self.0
     }
 }
 
 /// A number with as few decimals as its step needs.
-pub(super) fn tick_label(value: f64, step: f64) -> String {
+pub(crate) fn tick_label(value: f64, step: f64) -> String {
     let decimals = (-step.log10().floor()).clamp(0.0, 6.0) as usize;
     let decimals = if (step * 10_f64.powi(decimals as i32)).fract().abs() > 1e-6 {
         decimals + 1

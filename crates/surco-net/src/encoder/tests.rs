@@ -117,7 +117,7 @@ fn bits(a: ArrayView1<'_, f32>) -> Vec<u32> {
 
 #[test]
 fn a_size_has_exactly_the_parameters_it_says() {
-    for size in [Size::Nano, Size::Micro, Size::Small] {
+    for size in [Size::Femto, Size::Pico, Size::Nano, Size::Micro, Size::Small] {
         let encoder = crate::fresh(size, 0, &Device::flex());
         assert_eq!(encoder.num_params() as u64, size.params(), "{size}");
     }

@@ -75,11 +75,9 @@ impl EarthPtConfig {
     #[must_use]
     pub fn of_size(size: Size) -> Option<Self> {
         let (layers, heads, width) = match size {
-            Size::Nano | Size::Micro | Size::Small | Size::Base | Size::Large => {
-                (size.layers(), size.heads(), size.width())
-            }
             Size::Xl => (36, 20, 1280),
             Size::Billion | Size::TwoBillion => return None,
+            smaller => (smaller.layers(), smaller.heads(), smaller.width()),
         };
         Some(Self { schema: crate::folder::SCHEMA, layers, heads, width, card: Card::default() })
     }

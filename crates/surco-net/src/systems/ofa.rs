@@ -84,7 +84,7 @@ impl OfaConfig {
                 sensors,
                 card: Card::default(),
             }),
-            Size::Micro | Size::Large | Size::Xl | Size::Billion | Size::TwoBillion => None,
+            _ => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! `surco scale`: what a campaign costs, from measured rates.
 
 mod campaign;
+mod law;
 
 use std::path::{Path, PathBuf};
 
@@ -19,14 +20,14 @@ const COUNTED_FROM: f64 = 0.5;
 /// Bytes, operations, memory, days and cost of a campaign, with what is taken for granted
 ///
 /// The pace of a device is that of a run (`--run`), or given (`--flops-per-s`), or else this device's, measured now by a large matrix
-/// product of which a model reaches a share.
+/// product of which a model reaches a share. With --fit it tells instead what size and data are worth by runs that were made.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  surco scale --aoi chile.geojson --seasons 3 --model 1b --gpus 8 --flops-per-s 4e14\n  surco scale --area-km2 756000 --run run"
+    after_help = "Examples:\n  surco scale --aoi chile.geojson --seasons 3 --model 1b --gpus 8 --flops-per-s 4e14\n  surco scale --area-km2 756000 --run run\n  surco scale --fit pico1,pico2,pico3,nano1,nano2,micro1,micro2 --plot scaling.svg"
 )]
 pub(crate) struct Args {
     /// Polygons of the land (GeoJSON)
-    #[arg(long, value_name = "FILE", required_unless_present = "area_km2")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["area_km2", "fit"])]
     aoi: Option<PathBuf>,
     /// Land in km²
     #[arg(long, value_name = "KM2", conflicts_with = "aoi", value_parser = positive)]
@@ -61,6 +62,12 @@ pub(crate) struct Args {
     /// Memory of a device in GB
     #[arg(long, default_value_t = 80.0, value_parser = positive)]
     device_gb: f64,
+    /// Run folders of `surco pretrain`, three sizes or more, each for several numbers of steps: their losses are fitted
+    #[arg(long, value_name = "DIR", value_delimiter = ',', conflicts_with_all = ["aoi", "area_km2"])]
+    fit: Vec<PathBuf>,
+    /// File for the drawing of it (SVG)
+    #[arg(long, value_name = "FILE", requires = "fit")]
+    plot: Option<PathBuf>,
     /// Price of a device for an hour, in any currency
     #[arg(long, default_value_t = 2.5, value_parser = positive)]
     price_per_hour: f64,
@@ -94,6 +101,9 @@ struct Scaled {
 }
 
 pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Result<u64> {
+    if !args.fit.is_empty() {
+        return law::run(&args.fit, args.plot.as_deref(), screen);
+    }
     let area_km2 = match (&args.aoi, args.area_km2) {
         (Some(path), _) => area_of(path)?,
         (None, Some(area)) => area,
@@ -153,19 +163,25 @@ fn pace(args: &Args, device: &Device) -> anyhow::Result<(f64, String)> {
     Ok((rate, text))
 }
 
-/// The median pace of a run's second half.
-fn pace_of_run(run: &Path) -> anyhow::Result<f64> {
+/// What each step of a run took.
+fn speed_of(run: &Path) -> anyhow::Result<Vec<SpeedPoint>> {
     let path = run.join("speed.jsonl");
     let file = std::fs::read_to_string(&path).with_context(|| {
         format!("cannot read {}: `surco pretrain` writes one into its run folder", path.display())
     })?;
-    let read = |line: &str| serde_json::from_str::<SpeedPoint>(line).map(|p| p.flops_per_s);
-    let rates: Result<Vec<f64>, _> = file.lines().map(read).collect();
-    let rates = rates.with_context(|| format!("{} is no record of speed", path.display()))?;
+    let steps: Result<Vec<SpeedPoint>, _> = file.lines().map(serde_json::from_str).collect();
+    steps.with_context(|| format!("{} is no record of speed", path.display()))
+}
+
+/// The median pace of a run's second half.
+fn pace_of_run(run: &Path) -> anyhow::Result<f64> {
+    let rates: Vec<f64> = speed_of(run)?.iter().map(|step| step.flops_per_s).collect();
     let mut counted = rates[(rates.len() as f64 * COUNTED_FROM) as usize..].to_vec();
     counted.sort_by(f64::total_cmp);
     let median = counted.get(counted.len() / 2).copied();
-    median.with_context(|| format!("{} is empty: train for some steps first", path.display()))
+    median.with_context(|| {
+        format!("{}/speed.jsonl is empty: train for some steps first", run.display())
+    })
 }
 
 fn text(scaled: &Scaled) -> String {

@@ -47,3 +47,27 @@ fn land_comes_from_polygons_and_a_file_without_any_is_refused() {
     let mut command = surco(args!["scale", "--aoi", &point, "--flops-per-s", "1e14"]);
     refused(&mut command, 2, &["point.geojson", "no polygon", "--area-km2"]);
 }
+
+#[test]
+fn runs_that_were_asked_for_different_things_or_are_too_few_are_not_fitted() {
+    let run = valley().model.parent().unwrap();
+    let mut command = surco(args!["scale", "--fit"]);
+    refused(command.arg(run), 2, &["1 runs of 1 sizes", "at least 7 of 3"]);
+    let scratch = tempfile::tempdir().unwrap();
+    let other = scratch.path().join("other");
+    fs::create_dir(&other).unwrap();
+    for file in ["metrics.jsonl", "speed.jsonl"] {
+        fs::copy(run.join(file), other.join(file)).unwrap();
+    }
+    let config = fs::read_to_string(run.join("config.toml")).unwrap();
+    let mut edited: toml::Table = config.parse().unwrap();
+    edited.insert("mask_share".into(), 0.3.into());
+    fs::write(other.join("config.toml"), edited.to_string()).unwrap();
+    let both = format!("{},{}", run.display(), other.display());
+    let mut command = surco(args!["scale", "--fit", &both]);
+    refused(&mut command, 2, &["other", "were not asked the same"]);
+    edited.insert("steps".into(), 100_000.into());
+    fs::write(other.join("config.toml"), edited.to_string()).unwrap();
+    let mut command = surco(args!["scale", "--fit", &other]);
+    refused(&mut command, 2, &["of 100000", "only the ends of runs compare"]);
+}

@@ -2,10 +2,11 @@
 //!
 //! Input: series with their blocks, and a forecaster: a past and days ahead in, a median with a 90 % interval
 //! out. Output: for each horizon the median absolute error with its interval over blocks, and how many
-//! observations the 90 % intervals cover. A forecaster is handed the past alone. Sample config:
-//! `Trial::new(&series, &HORIZONS_D, 17_700..17_860)`, `trial.score("persistence", persistence)`.
+//! observations the 90 % intervals cover, as they are and as [`Misses`] stretch them. A forecaster is handed the past
+//! alone. Sample config: `Trial::new(&series, &HORIZONS_D, 17_700..17_860)`, `trial.score("persistence", persistence)`.
 
 mod baselines;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,6 +17,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use baselines::{Calibrated, Climate, Harmonic, choose_ridge, persistence};
+pub use watched::{Misses, WATCHED_D, miss};
 
 /// Days ahead that are asked for.
 pub const HORIZONS_D: [i32; 5] = [10, 30, 60, 90, 150];
@@ -28,6 +30,9 @@ const ORIGIN_STEP_D: i32 = 15;
 
 /// Fewest observations before an origin.
 const FEWEST_PAST: usize = 8;
+
+/// Share of observations that intervals are to hold.
+const COVERAGE: f64 = 0.9;
 
 /// Draws of blocks for an interval.
 const DRAWS: usize = 500;
@@ -76,6 +81,8 @@ struct Question {
     target: usize,
     /// Place among the horizons.
     horizon: usize,
+    /// Last day that is known.
+    origin: i32,
 }
 
 /// How one method did at one horizon.
@@ -97,6 +104,10 @@ pub struct HorizonScore {
     pub coverage: f64,
     /// Median width of that interval.
     pub width: f64,
+    /// Share inside the interval as the misses at the same places before the origin stretch it.
+    pub coverage_watched: f64,
+    /// Median width of that one.
+    pub width_watched: f64,
 }
 
 /// Series and what is asked of them.
@@ -105,14 +116,19 @@ pub struct Trial<'a> {
     series: &'a [IndexSeries],
     horizons: &'a [i32],
     questions: Vec<Question>,
+    /// Observations before are asked about so that their misses can be watched, and not judged.
+    judged_from: i32,
 }
 
 impl<'a> Trial<'a> {
     /// Asks for the observation nearest each horizon, at most 4 days off it, from origins 15 days apart;
-    /// only for observations on these days, with eight or more observations before the origin.
+    /// only for observations on these days, with eight or more observations before the origin. Observations of the 90 days
+    /// and a longest horizon before are asked about too, so that their misses can be watched; they are not judged.
     #[must_use]
     pub fn new(series: &'a [IndexSeries], horizons: &'a [i32], asked: Range<i32>) -> Self {
         let mut questions = Vec::new();
+        let earlier = WATCHED_D + horizons.iter().max().copied().unwrap_or(0);
+        let watched = asked.start.saturating_sub(earlier)..asked.end;
         for (number, one) in series.iter().enumerate() {
             let Some((&first, &last)) = one.days.first().zip(one.days.last()) else { continue };
             for origin in (first..last).step_by(ORIGIN_STEP_D as usize) {
@@ -123,26 +139,27 @@ impl<'a> Trial<'a> {
                 for (horizon, &ahead) in horizons.iter().enumerate() {
                     let off = |i: &usize| (one.days[*i] - origin - ahead).abs();
                     let target = (known..one.days.len()).min_by_key(off);
-                    let fits = |i: &usize| off(i) <= TOLERANCE_D && asked.contains(&one.days[*i]);
+                    let fits = |i: &usize| off(i) <= TOLERANCE_D && watched.contains(&one.days[*i]);
                     if let Some(target) = target.filter(fits) {
-                        questions.push(Question { series: number, known, target, horizon });
+                        questions.push(Question { series: number, known, target, horizon, origin });
                     }
                 }
             }
         }
-        Self { series, horizons, questions }
+        Self { series, horizons, questions, judged_from: asked.start }
     }
 
-    /// Number of observations asked.
+    /// Number of observations judged.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.questions.len()
+        let day = |q: &&Question| self.series[q.series].days[q.target];
+        self.questions.iter().filter(|q| day(q) >= self.judged_from).count()
     }
 
-    /// Whether nothing is asked.
+    /// Whether nothing is judged.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.questions.is_empty()
+        self.len() == 0
     }
 
     /// Scores a forecaster at each horizon: `forecast` gets a past and the days asked after, and gives one
@@ -156,7 +173,12 @@ impl<'a> Trial<'a> {
         let horizons = self.horizons.iter().enumerate();
         horizons
             .map(|(at, &horizon_d)| {
-                let own: Vec<&Judged> = judged.iter().filter(|j| j.horizon == at).collect();
+                let all: Vec<&Judged> = judged.iter().filter(|j| j.horizon == at).collect();
+                let own: Vec<&Judged> =
+                    all.iter().copied().filter(|j| j.day >= self.judged_from).collect();
+                let stretches = stretches(&all);
+                let stretch = |j: &Judged| stretches.get(&j.origin).copied().flatten().unwrap_or(1.0);
+                let held = own.iter().filter(|j| j.miss <= stretch(j)).count();
                 let [error_low, error_high] = by_blocks(&own);
                 let inside = own.iter().filter(|j| j.inside).count();
                 HorizonScore {
@@ -168,6 +190,8 @@ impl<'a> Trial<'a> {
                     error_high,
                     coverage: inside as f64 / own.len() as f64,
                     width: median(own.iter().map(|j| j.width).collect()),
+                    coverage_watched: held as f64 / own.len() as f64,
+                    width_watched: median(own.iter().map(|j| j.width * stretch(j)).collect()),
                 }
             })
             .collect()
@@ -190,8 +214,11 @@ impl<'a> Trial<'a> {
                 let seen = one.values[question.target];
                 Judged {
                     horizon: question.horizon,
+                    origin: question.origin,
+                    day: one.days[question.target],
                     block: one.block,
                     signed: seen - said.median,
+                    miss: miss(&said, seen),
                     inside: (said.low..=said.high).contains(&seen),
                     width: said.high - said.low,
                 }
@@ -205,10 +232,27 @@ impl<'a> Trial<'a> {
 /// One forecast beside what came.
 struct Judged {
     horizon: usize,
+    origin: i32,
+    day: i32,
+    miss: f64,
     block: u64,
     signed: f64,
     inside: bool,
     width: f64,
+}
+
+/// By origin, what the misses of one horizon at all places stretch widths by, of those that were known by then.
+fn stretches(judged: &[&Judged]) -> BTreeMap<i32, Option<f64>> {
+    let mut found = BTreeMap::new();
+    for origin in judged.iter().map(|j| j.origin) {
+        found.entry(origin).or_insert_with(|| {
+            let mut misses = Misses::new([i32::MAX]);
+            let known = |j: &&&Judged| (origin - WATCHED_D + 1..=origin).contains(&j.day);
+            judged.iter().filter(known).for_each(|j| misses.add(0, j.miss));
+            misses.stretch(0, COVERAGE)
+        });
+    }
+    found
 }
 
 /// 95 % interval of the median error, blocks drawn with replacement.
@@ -266,7 +310,7 @@ mod tests {
         let trial = Trial::new(&series, &horizons, 200..301);
         let scores = trial.score("last", |past, days| {
             let last = past.values[past.values.len() - 1];
-            assert!(days.iter().all(|&d| d > past.days[past.days.len() - 1] && d >= 200));
+            assert!(days.iter().all(|&d| d > past.days[past.days.len() - 1]));
             days.iter().map(|_| Forecast { median: last, low: last, high: last + 50.0 }).collect()
         });
         // 150 ahead: origins 60 (→ 210) to 150 (→ 300)
@@ -274,6 +318,21 @@ mod tests {
         assert_eq!(scores.iter().map(|s| s.median_error).collect::<Vec<_>>(), [10.0, 150.0]);
         assert_eq!(scores.iter().map(|s| s.coverage).collect::<Vec<_>>(), [1.0, 0.0]);
         assert_eq!((scores[0].error_low, scores[0].width), (10.0, 50.0));
+    }
+
+    /// By hand: the last value is always 10 too low, 2 half-widths of 5; from the first origin with 50 misses behind it
+    /// on, every interval is twice as wide and holds its observation.
+    #[test]
+    fn intervals_follow_the_misses_before_their_origin() {
+        let one = series().remove(0);
+        let series = vec![one; 12];
+        let trial = Trial::new(&series, &[10], 200..301);
+        let score = trial.score("last", |past, days| {
+            let last = past.values[past.values.len() - 1];
+            days.iter().map(|_| Forecast { median: last, low: last, high: last + 5.0 }).collect()
+        });
+        assert_eq!((score[0].n, score[0].coverage, score[0].coverage_watched), (84, 0.0, 1.0));
+        assert_eq!((score[0].width, score[0].width_watched), (5.0, 10.0));
     }
 
     #[test]

@@ -88,6 +88,8 @@ fn unseen(unseen: &Unseen) -> Vec<PlainTable> {
         let (error, cover) =
             (format!("{:.3}", s.median_error), format!("{:.1}", s.coverage * 100.0));
         let width = format!("{:.2}", s.width);
+        let watched = format!("{:.1}", s.coverage_watched * 100.0);
+        let width_watched = format!("{:.2}", s.width_watched);
         vec![
             s.method.clone(),
             s.horizon_d.to_string(),
@@ -95,6 +97,8 @@ fn unseen(unseen: &Unseen) -> Vec<PlainTable> {
             interval,
             cover,
             width,
+            watched,
+            width_watched,
             s.n.to_string(),
         ]
     };
@@ -119,8 +123,18 @@ fn unseen(unseen: &Unseen) -> Vec<PlainTable> {
         ),
         table(
             "Dates to come",
-            "Median |NDVI error| with its 95 % interval over blocks; share of observations in the 90 % interval, and its median width.",
-            &["said by", "days ahead", "error", "95 %", "covered, %", "width", "observations"],
+            "Median |NDVI error| with its 95 % interval over blocks; share of observations in the 90 % interval, and its median width; both again as the misses of the last 90 days at these places stretch it.",
+            &[
+                "said by",
+                "days ahead",
+                "error",
+                "95 %",
+                "covered, %",
+                "width",
+                "watched, %",
+                "its width",
+                "observations",
+            ],
             unseen.forecast.iter().map(ahead).collect(),
         ),
         table(

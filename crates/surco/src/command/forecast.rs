@@ -1,5 +1,7 @@
 //! `surco forecast`: what places will show on coming dates.
 
+mod watched;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +16,7 @@ use surco_store::Store;
 
 use crate::exit::{BadInput, Usage};
 use crate::screen::Screen;
+use watched::Watched;
 
 /// Places forecast between two looks at the clock and at Ctrl-C.
 const PLACES_AT_ONCE: usize = 512;
@@ -86,8 +89,11 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
         [] => args.days_ahead.iter().map(|ahead| places.last_day + ahead).collect(),
         dates => dates.iter().map(|&date| day_of(date)).collect(),
     };
-    say_limits(&forecaster, &places, &days, screen);
-    let outlooks = ahead(&model, &forecaster, &places, &days, screen)?;
+    let watched = Watched::look_back(&model, &forecaster, &places, screen)?;
+    say_limits(&forecaster, &places, (&days, &watched), screen);
+    let mut outlooks = ahead(&model, &forecaster, &places, &days, screen)?;
+    let bands = places.bands.len();
+    outlooks.iter_mut().flatten().flatten().for_each(|one| watched.stretch(one, bands));
     let rows = rows(&places, &outlooks);
     if rows.is_empty() {
         let text = "no place was seen before any of the dates: nothing to forecast from";
@@ -99,7 +105,7 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
         "table": args.out, "rows": rows.len(), "places": places.names.len(), "unseen": unseen,
         "dates": days.iter().map(|&day| date_of(day)).collect::<Vec<_>>(),
         "last_date": date_of(places.last_day), "coverage": forecaster.config.coverage,
-        "horizons": forecaster.config.horizons, "median_ndvi": ndvi_by_date(&rows),
+        "horizons": forecaster.config.horizons, "watched": watched.stretches(), "median_ndvi": ndvi_by_date(&rows),
     });
     let mut text = format!(
         "{}: {} rows, {} places, {unseen} never seen before the dates",
@@ -188,11 +194,23 @@ fn from_table(points: &Path, series: &Path) -> anyhow::Result<Places> {
 }
 
 /// What the intervals of these dates rest on, where that is not measurement.
-fn say_limits(forecaster: &Forecaster, places: &Places, days: &[i32], screen: &Screen) {
+fn say_limits(
+    forecaster: &Forecaster,
+    places: &Places,
+    (days, watched): (&[i32], &Watched),
+    screen: &Screen,
+) {
     let config = &forecaster.config;
     if config.horizons.is_empty() {
         screen
             .say("assumed: intervals are the model's own; too little was held out to measure them");
+    }
+    let unknown = |day: &&i32| !watched.knows((**day - places.last_day).max(1));
+    if let Some(day) = days.iter().find(unknown) {
+        screen.say(&format!(
+            "assumed: intervals for {} are as wide as on the places of training; the last 90 days show too little of these",
+            date_of(*day)
+        ));
     }
     let furthest = days.iter().max().map_or(0, |day| day - places.last_day);
     if furthest > config.longest_gap_days {

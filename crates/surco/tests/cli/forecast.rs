@@ -40,6 +40,9 @@ fn fields_of_a_store_become_a_table_of_forecasts() {
         let [median, low, high] = [4, 5, 6].map(|i: usize| row[i].parse::<f64>().unwrap());
         assert!(low < median && median < high, "{row:?}");
     }
+    // What the last 90 days showed was asked for as well, from 15 days and more before.
+    let watched = said["watched"].as_array().unwrap();
+    assert!(watched.iter().any(|w| w["ndvi"].as_f64().is_some_and(|by| by > 0.0)), "{watched:?}");
     // The same for named dates and as Parquet.
     let day = said["dates"][1].as_str().unwrap();
     let parquet = at("forecast.parquet");

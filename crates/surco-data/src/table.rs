@@ -99,8 +99,12 @@ pub struct SeriesTable {
     pub values: Array3<f32>,
     /// `point_id` of each point.
     pub ids: Vec<i64>,
-    /// Class of each point.
+    /// Class of each point, or its number as text.
     pub labels: Vec<String>,
+    /// First day of each point's own series.
+    pub starts: Vec<i32>,
+    /// Whether a point is kept for testing; empty if the table does not say.
+    pub tests: Vec<bool>,
     /// Longitude and latitude of each point in degrees.
     pub places: Vec<[f64; 2]>,
     /// Spatial block of each point.
@@ -166,6 +170,7 @@ pub fn read_table(points: &Path, series: &Path) -> Result<SeriesTable, TableErro
     let mut index = HashMap::new();
     let (mut ids, mut labels) = (Vec::new(), Vec::new());
     let (mut places, mut blocks) = (Vec::new(), Vec::new());
+    let mut tests = Vec::new();
     each_row(points, |at| {
         let id = at.whole("point_id")?;
         if index.insert(id, labels.len()).is_some() {
@@ -173,7 +178,17 @@ pub fn read_table(points: &Path, series: &Path) -> Result<SeriesTable, TableErro
             return Err(TableError::Point { path: points.into(), point: id, problem });
         }
         ids.push(id);
-        labels.push(at.text("class_name")?);
+        labels.push(match at.field("value") {
+            Some(_) => at.number("value")?.to_string(),
+            None => at.text("class_name")?,
+        });
+        if at.field("split").is_some() {
+            tests.push(match at.text("split")?.as_str() {
+                "train" => false,
+                "test" => true,
+                _ => return Err(at.refuse("split", "`train` or `test`")),
+            });
+        }
         places.push([at.number("lon")?, at.number("lat")?]);
         blocks.push(at.text("block").unwrap_or_default());
         Ok(())
@@ -198,6 +213,7 @@ pub fn read_table(points: &Path, series: &Path) -> Result<SeriesTable, TableErro
         return Err(TableError::Point { path: series.into(), point: id, problem: "has no series" });
     }
     let days = time_axis(&rows);
+    let starts = rows.iter().map(|series| series[0].0).collect();
     let mut values = Array3::from_elem((labels.len(), days.len(), names.len()), f32::NAN);
     let same_count = rows.iter().all(|r| r.len() == days.len());
     for (point, series) in rows.iter().enumerate() {
@@ -224,6 +240,8 @@ pub fn read_table(points: &Path, series: &Path) -> Result<SeriesTable, TableErro
         days,
         values,
         labels,
+        starts,
+        tests,
         places,
         blocks,
         licence: meta.licence,

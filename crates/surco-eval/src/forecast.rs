@@ -177,7 +177,8 @@ impl<'a> Trial<'a> {
                 let own: Vec<&Judged> =
                     all.iter().copied().filter(|j| j.day >= self.judged_from).collect();
                 let stretches = stretches(&all);
-                let stretch = |j: &Judged| stretches.get(&j.origin).copied().flatten().unwrap_or(1.0);
+                let stretch =
+                    |j: &Judged| stretches.get(&j.origin).copied().flatten().unwrap_or(1.0);
                 let held = own.iter().filter(|j| j.miss <= stretch(j)).count();
                 let [error_low, error_high] = by_blocks(&own);
                 let inside = own.iter().filter(|j| j.inside).count();

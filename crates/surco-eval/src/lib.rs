@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod prepare;
 pub mod pretraining;
 pub mod reconstruction;
+pub mod regression;
 pub mod report;
 pub mod scaling;
 pub mod spread;

@@ -151,7 +151,7 @@ impl Objective<'_> {
     fn scores(&self, flat: &[f64]) -> Array2<f64> {
         let rows = self.rows(flat);
         let features = self.x.ncols();
-        self.x.dot(&rows.slice(s![.., ..features]).t()) + &rows.column(features)
+        self.x.dot(&rows.slice(s![.., ..features]).t()) + rows.column(features)
     }
 }
 

@@ -139,16 +139,14 @@ pub fn fit(runs: &[ScalingRun]) -> Result<ScalingFit, ScalingError> {
         return Err(ScalingError::TooFew { runs: runs.len(), sizes: sizes.len() });
     }
     let sound = |v: f64| v > 0.0 && v.is_finite();
-    let sound = |run: &ScalingRun| {
-        [run.params, run.tokens, run.flops, run.loss].into_iter().all(sound)
-    };
+    let sound =
+        |run: &ScalingRun| [run.params, run.tokens, run.flops, run.loss].into_iter().all(sound);
     if let Some(run) = runs.iter().find(|run| !sound(run)) {
         let (size, loss, flops) = (run.size.clone(), run.loss, run.flops);
         return Err(ScalingError::NotANumber { size, loss, flops });
     }
     let law = law_of(runs)?;
-    let mut without_one =
-        [law.alpha, law.beta, law.floor].map(|v| [v, v]);
+    let mut without_one = [law.alpha, law.beta, law.floor].map(|v| [v, v]);
     for left_out in 0..runs.len() {
         let kept: Vec<ScalingRun> = runs
             .iter()
@@ -280,9 +278,8 @@ mod tests {
 
     fn runs() -> Vec<ScalingRun> {
         let sizes = [("a", 1e7), ("b", 1e8), ("c", 1e9), ("d", 1e10)];
-        let of = |&(size, n): &(&str, f64)| {
-            [1e9, 1e10, 1e11].map(|d| run(size, n, d, chinchilla(n, d)))
-        };
+        let of =
+            |&(size, n): &(&str, f64)| [1e9, 1e10, 1e11].map(|d| run(size, n, d, chinchilla(n, d)));
         sizes.iter().flat_map(of).collect()
     }
 

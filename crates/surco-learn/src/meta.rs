@@ -1,15 +1,21 @@
 //! Meta-training: learning an embedding in which a few examples are enough.
 //!
-//! An episode draws a few classes, a support and a query set from different places. A method solves it from the
-//! embedding, and the encoder learns to make that easier: gradients flow through the solution. No method has an inner
-//! loop over the encoder, and each trains what an adaptation uses. A share of the episodes do without some bands, the
-//! same for support and query, as if seen by another sensor.
+//! An episode draws a few classes, a support and a query set from different places. Some methods solve it from the
+//! embedding in closed form, and gradients flow through the solution; others learn the support by a few steps of gradients, of
+//! the head alone or of all weights, and the encoder learns to be a good beginning. A share of the episodes do without some
+//! bands, the same for support and query, as if seen by another sensor.
 //!
 //! Input: labelled series of one or more tasks. Output: the encoder, its curve. Methods have a file each, with their
 //! paper.
 
+mod anil;
+mod fomaml;
+mod inner;
+mod maml;
+mod network;
 mod propagation;
 mod prototypes;
+mod reptile;
 mod ridge;
 mod solve;
 
@@ -23,6 +29,8 @@ use surco_core::Progress;
 use surco_data::{Batch, Sample, SpectralBand};
 use surco_net::{Encoder, EncoderInput, Model, ModelConfig, Policy};
 
+use self::inner::Inner;
+use self::network::{Headed, Labelled, flat, stand_in};
 use crate::LearnError;
 use crate::precision::Precision;
 use crate::pretext::hidden_bands;
@@ -44,6 +52,14 @@ pub enum MetaMethod {
     Ridge,
     /// Labels spread over a graph of support and query, TPN (Liu et al. 2019).
     Propagation,
+    /// A few steps of all weights, looked through (Finn et al. 2017).
+    Maml,
+    /// The same to the first order.
+    Fomaml,
+    /// A few steps of the head alone, looked through (Raghu et al. 2020).
+    Anil,
+    /// Towards where a few steps on a task lead (Nichol et al. 2018).
+    Reptile,
 }
 
 impl MetaMethod {
@@ -52,7 +68,16 @@ impl MetaMethod {
             Self::Prototypes => "prototypes",
             Self::Ridge => "ridge",
             Self::Propagation => "propagation",
+            Self::Maml => "maml",
+            Self::Fomaml => "fomaml",
+            Self::Anil => "anil",
+            Self::Reptile => "reptile",
         }
+    }
+
+    /// Whether it learns the support by steps of gradients.
+    fn by_gradients(self) -> bool {
+        matches!(self, Self::Maml | Self::Fomaml | Self::Anil | Self::Reptile)
     }
 }
 
@@ -74,6 +99,10 @@ pub struct MetaConfig {
     pub queries: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
+    /// Steps of the inner loop, of methods by gradients.
+    pub inner_steps: usize,
+    /// Their rate.
+    pub inner_rate: f64,
     /// Share of episodes that do without some bands.
     pub band_dropout: f64,
     /// Seed of the episodes.
@@ -92,6 +121,8 @@ impl Default for MetaConfig {
             shots: 3,
             queries: 5,
             learning_rate: 3e-4,
+            inner_steps: 5,
+            inner_rate: 0.03,
             band_dropout: 0.5,
             seed: 0,
             out: None,
@@ -117,7 +148,8 @@ pub struct MetaTask {
 }
 
 struct Drawn {
-    batch: Batch,
+    /// Support, by class, and queries: apart, or as one where they are embedded together.
+    batches: Vec<Batch>,
     ways: usize,
     support: usize,
     query_class: Vec<i32>,
@@ -138,6 +170,13 @@ pub fn meta_train(
     devices: &[Device],
     progress: &dyn Progress,
 ) -> Result<(Model, Curve), LearnError> {
+    if config.inner_steps == 0 || !(config.inner_rate > 0.0 && config.inner_rate <= 1.0) {
+        return Err(LearnError::Config {
+            key: "inner_steps",
+            value: format!("{} at inner_rate {}", config.inner_steps, config.inner_rate),
+            remedy: "expected at least 1 step at a rate above 0, at most 1".into(),
+        });
+    }
     let tasks: Vec<Members<'_>> = tasks.iter().map(|t| Members::of(t, config)).collect();
     let tasks: Vec<&Members<'_>> = tasks.iter().filter(|t| t.by_class.len() >= 2).collect();
     if tasks.is_empty() {
@@ -206,8 +245,10 @@ impl Objective for Episodes<'_> {
             .collect()
     }
 
+    /// Of one pass over all samples; what an inner loop needs more is not told apart.
     fn work(&self, episode: &Drawn) -> Work {
-        training_work(self.model.size, &episode.batch.lengths)
+        let lengths = episode.batches.iter().flat_map(|batch| batch.lengths.iter().copied());
+        training_work(self.model.size, &lengths.collect::<Vec<usize>>())
     }
 
     fn with_policy(&self, encoder: Encoder, policy: Policy) -> Encoder {
@@ -216,17 +257,47 @@ impl Objective for Episodes<'_> {
 
     /// Each episode counts the same, whatever its number of queries.
     fn loss(&self, encoder: &Encoder, episode: &Drawn, device: &Device) -> (Tensor<1>, f64) {
-        let solved = Solved::new(encoder, episode, device);
-        let logits = match self.config.method {
-            MetaMethod::Prototypes => prototypes::logits(&solved),
-            MetaMethod::Ridge => ridge::logits(&solved),
-            MetaMethod::Propagation => propagation::logits(&solved),
+        let closed = |logits: fn(&Solved<'_>) -> Tensor<2>| {
+            let solved = Solved::new(encoder, episode, device);
+            solved.cross_entropy(logits(&solved))
         };
-        (solved.cross_entropy(logits), 1.0)
+        let loss = match self.config.method {
+            MetaMethod::Prototypes => closed(prototypes::logits),
+            MetaMethod::Ridge => closed(ridge::logits),
+            MetaMethod::Propagation => closed(propagation::logits),
+            MetaMethod::Maml | MetaMethod::Fomaml | MetaMethod::Anil | MetaMethod::Reptile => {
+                self.by_gradients(encoder, episode, device)
+            }
+        };
+        (loss, 1.0)
     }
 
     fn validate(&self, _encoder: &Encoder, _device: &Device) -> Option<f64> {
         None
+    }
+}
+
+impl Episodes<'_> {
+    /// A loss whose gradient is the direction of a method with an inner loop.
+    fn by_gradients(&self, encoder: &Encoder, episode: &Drawn, device: &Device) -> Tensor<1> {
+        let width = self.model.queries.parts * encoder.width();
+        let frozen = flat(encoder).len();
+        let network = Headed::new(encoder.clone(), (width, episode.ways), device);
+        let shots = episode.support / episode.ways;
+        let support_class: Vec<i32> = (0..episode.support).map(|i| (i / shots) as i32).collect();
+        let half = |batch, classes| Labelled { network: &network, batch, classes, device };
+        let support = half(&episode.batches[0], &support_class);
+        let query = half(&episode.batches[1], &episode.query_class);
+        let start = flat(&network);
+        let MetaConfig { inner_steps: steps, inner_rate, .. } = *self.config;
+        let inner = Inner { rates: vec![inner_rate; start.len()], steps };
+        let outer = match self.config.method {
+            MetaMethod::Maml => maml::outer(&support, &query, &start, &inner),
+            MetaMethod::Anil => anil::outer(&support, &query, &start, (&inner, frozen)),
+            MetaMethod::Reptile => reptile::outer(&support, &start, &inner),
+            _ => fomaml::outer(&support, &query, &start, &inner),
+        };
+        stand_in(encoder, &outer.gradient, outer.loss, device)
     }
 }
 
@@ -257,13 +328,20 @@ impl<'a> Members<'a> {
             query_class.extend(q.iter().map(|_| way as i32));
             query.extend(q);
         }
-        let chosen: Vec<&Sample> =
-            support.iter().chain(&query).map(|&i| &self.task.samples[i]).collect();
         let spec = model.spec(&self.task.bands, self.task.window);
-        let mut batch = Batch::new(&chosen, &spec);
         let hidden = hidden_bands(self.task.bands.len(), config.band_dropout, rng);
-        (0..batch.len()).for_each(|i| batch.hide_bands(i, &hidden));
-        Drawn { batch, ways, support: support.len(), query_class }
+        let batch_of = |chosen: &[usize]| {
+            let chosen: Vec<&Sample> = chosen.iter().map(|&i| &self.task.samples[i]).collect();
+            let mut batch = Batch::new(&chosen, &spec);
+            (0..batch.len()).for_each(|i| batch.hide_bands(i, &hidden));
+            batch
+        };
+        let batches = if config.method.by_gradients() {
+            vec![batch_of(&support), batch_of(&query)]
+        } else {
+            vec![batch_of(&[support.as_slice(), &query].concat())]
+        };
+        Drawn { batches, ways, support: support.len(), query_class }
     }
 
     /// Support and query of one class, from different places where the class has more than one.
@@ -305,7 +383,7 @@ struct Solved<'a> {
 
 impl<'a> Solved<'a> {
     fn new(encoder: &Encoder, episode: &'a Drawn, device: &Device) -> Self {
-        let embedded = encoder.embed(&EncoderInput::new(&episode.batch, device));
+        let embedded = encoder.embed(&EncoderInput::new(&episode.batches[0], device));
         let [total, _] = embedded.dims();
         Self {
             support: embedded.clone().narrow(0, 0, episode.support),
@@ -394,9 +472,9 @@ mod tests {
 
     #[test]
     fn episodes_of_separable_classes_are_learned_and_the_seed_decides_the_run() {
-        for method in [MetaMethod::Prototypes, MetaMethod::Ridge, MetaMethod::Propagation] {
-            learns(method);
-        }
+        let closed = [MetaMethod::Prototypes, MetaMethod::Ridge, MetaMethod::Propagation];
+        let steps = [MetaMethod::Maml, MetaMethod::Fomaml, MetaMethod::Anil, MetaMethod::Reptile];
+        closed.into_iter().chain(steps).for_each(learns);
     }
 
     fn learns(method: MetaMethod) {

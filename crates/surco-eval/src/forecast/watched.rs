@@ -62,7 +62,8 @@ impl Misses {
     /// `⌈(n + 1) · coverage⌉`-th smallest. None where fewer than 50 were seen.
     #[must_use]
     pub fn stretch(&self, horizon_d: i32, coverage: f64) -> Option<f64> {
-        let (_, all) = self.ranges.get(self.place(horizon_d)).filter(|(_, all)| all.len() >= FEWEST)?;
+        let (_, all) =
+            self.ranges.get(self.place(horizon_d)).filter(|(_, all)| all.len() >= FEWEST)?;
         let mut all = all.clone();
         all.sort_by(f64::total_cmp);
         let place = ((all.len() + 1) as f64 * coverage).ceil() as usize;

@@ -1,6 +1,7 @@
 //! `surco evaluate`: tables beside baselines.
 
 mod pretraining;
+mod regression;
 mod splits;
 
 use std::collections::{HashMap, HashSet};
@@ -36,6 +37,7 @@ enum Suite {
     Fewshot(FewshotArgs),
     Pixels(PixelsArgs),
     Pretraining(pretraining::Args),
+    Regression(regression::Args),
     Splits(splits::Args),
 }
 
@@ -113,6 +115,7 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
     match &args.suite {
         Suite::Fewshot(args) => fewshot(args, device, screen),
         Suite::Pixels(args) => pixels(args, device, screen),
+        Suite::Regression(args) => regression::run(args, device, screen),
         Suite::Splits(args) => splits::run(args, screen),
         Suite::Pretraining(args) => pretraining::run(args, device, screen),
     }
@@ -256,6 +259,8 @@ mod tests {
             values: ndarray::Array3::zeros((2, 1, 0)),
             ids: vec![5, 9],
             labels: vec!["a".into(), "b".into()],
+            starts: vec![0; 2],
+            tests: Vec::new(),
             places: vec![[0.0; 2]; 2],
             blocks: vec![String::new(); 2],
             licence: String::new(),

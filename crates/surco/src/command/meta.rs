@@ -65,6 +65,10 @@ struct Config {
     #[serde(default)]
     learning_rate: Option<f64>,
     #[serde(default)]
+    inner_steps: Option<usize>,
+    #[serde(default)]
+    inner_rate: Option<f64>,
+    #[serde(default)]
     seed: u64,
 }
 
@@ -108,6 +112,8 @@ pub(crate) fn run(args: &Args, devices: &[Device], screen: &Screen) -> anyhow::R
         ways: config.ways.unwrap_or(plain.ways),
         shots: config.shots.unwrap_or(plain.shots),
         learning_rate: config.learning_rate.unwrap_or(plain.learning_rate),
+        inner_steps: config.inner_steps.unwrap_or(plain.inner_steps),
+        inner_rate: config.inner_rate.unwrap_or(plain.inner_rate),
         seed: config.seed,
         out: Some(config.out.clone()),
     };

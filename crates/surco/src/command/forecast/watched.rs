@@ -118,7 +118,8 @@ impl Watched {
 
     /// Stretches the intervals of a forecast. Gaps of which too little was seen keep theirs.
     pub(super) fn stretch(&self, one: &mut Outlook, bands: usize) {
-        let of = |misses: &Misses| misses.stretch(one.gap_days, self.coverage).unwrap_or(1.0) as f32;
+        let of =
+            |misses: &Misses| misses.stretch(one.gap_days, self.coverage).unwrap_or(1.0) as f32;
         let (of_bands, of_ndvi) = (of(&self.bands), of(&self.ndvi));
         for (at, value) in one.values.iter_mut().enumerate() {
             let by = if at < bands { of_bands } else { of_ndvi };

@@ -7,8 +7,8 @@ use surco_eval::scaling::{ScalingFit, ScalingRun, fit, scaling_svg};
 use surco_learn::{Curve, PretrainConfig, System};
 
 use super::speed_of;
-use crate::learning::read_config;
 use crate::exit::Usage;
+use crate::learning::read_config;
 use crate::screen::Screen;
 
 /// Share of the fitted range of operations, beyond which the law is not printed.

@@ -28,4 +28,4 @@ pub use labels::{LabelError, Labels, PointLabel, read_labels};
 pub use normalise::Normalisation;
 pub use sample::{BandKind, Relief, Sample, Site, SpectralBand};
 pub use season_token::{SEASON_FEATURES, season_token};
-pub use table::{SeriesTable, TableBand, TableError, read_table};
+pub use table::{SeriesTable, TableBand, TableError, numbered, read_table};

@@ -99,12 +99,14 @@ pub struct SeriesTable {
     pub values: Array3<f32>,
     /// `point_id` of each point.
     pub ids: Vec<i64>,
-    /// Class of each point, or its number as text.
+    /// Class of each point (`class_name`); its number as text where the table has none.
     pub labels: Vec<String>,
+    /// Number of each point, NaN where it has none; empty without a column `value`.
+    pub numbers: Vec<f64>,
+    /// What each point's `split` says; empty without such a column.
+    pub splits: Vec<String>,
     /// First day of each point's own series.
     pub starts: Vec<i32>,
-    /// Whether a point is kept for testing; empty if the table does not say.
-    pub tests: Vec<bool>,
     /// Longitude and latitude of each point in degrees.
     pub places: Vec<[f64; 2]>,
     /// Spatial block of each point.
@@ -143,6 +145,12 @@ impl SeriesTable {
         (first.min(last - 365), last)
     }
 
+    /// Number of each point's block, counted from 0 in the order of their names.
+    #[must_use]
+    pub fn block_numbers(&self) -> Vec<u64> {
+        numbered(&self.blocks).into_iter().map(|n| n as u64).collect()
+    }
+
     /// The series of one point over its reflectance columns.
     #[must_use]
     pub fn sample(&self, point: usize) -> Sample {
@@ -161,6 +169,15 @@ impl SeriesTable {
     }
 }
 
+/// Place of each name among the different ones, sorted.
+#[must_use]
+pub fn numbered(names: &[String]) -> Vec<usize> {
+    let mut all: Vec<&String> = names.iter().collect();
+    all.sort_unstable();
+    all.dedup();
+    names.iter().map(|name| all.partition_point(|n| *n < name)).collect()
+}
+
 /// Reads a table of labelled series; `meta.json` is looked for beside the points.
 ///
 /// # Errors
@@ -170,7 +187,7 @@ pub fn read_table(points: &Path, series: &Path) -> Result<SeriesTable, TableErro
     let mut index = HashMap::new();
     let (mut ids, mut labels) = (Vec::new(), Vec::new());
     let (mut places, mut blocks) = (Vec::new(), Vec::new());
-    let mut tests = Vec::new();
+    let (mut numbers, mut splits) = (Vec::new(), Vec::new());
     each_row(points, |at| {
         let id = at.whole("point_id")?;
         if index.insert(id, labels.len()).is_some() {
@@ -178,17 +195,14 @@ pub fn read_table(points: &Path, series: &Path) -> Result<SeriesTable, TableErro
             return Err(TableError::Point { path: points.into(), point: id, problem });
         }
         ids.push(id);
-        labels.push(match at.field("value") {
-            Some(_) => at.number("value")?.to_string(),
-            None => at.text("class_name")?,
+        let has = |column| at.field(column).is_some();
+        labels.push(match (has("class_name"), has("value")) {
+            (false, true) => at.number("value")?.to_string(),
+            _ => at.text("class_name")?,
         });
-        if at.field("split").is_some() {
-            tests.push(match at.text("split")?.as_str() {
-                "train" => false,
-                "test" => true,
-                _ => return Err(at.refuse("split", "`train` or `test`")),
-            });
-        }
+        // A table of classes may have columns of these names that hold something else.
+        numbers.extend(has("value").then(|| at.number("value").unwrap_or(f64::NAN)));
+        splits.extend(has("split").then(|| at.text("split").unwrap_or_default()));
         places.push([at.number("lon")?, at.number("lat")?]);
         blocks.push(at.text("block").unwrap_or_default());
         Ok(())
@@ -240,8 +254,9 @@ pub fn read_table(points: &Path, series: &Path) -> Result<SeriesTable, TableErro
         days,
         values,
         labels,
+        numbers,
+        splits,
         starts,
-        tests,
         places,
         blocks,
         licence: meta.licence,
@@ -406,6 +421,39 @@ mod tests {
         assert_eq!(table.sample(0).values, [0.1, 0.2]);
         assert_eq!((table.sample(1).len(), table.sample(1).south), (1, true));
         assert_eq!(table.spectral().1[0].centre_nm, 664.6);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// A set of classes may hold a column `value` of text and splits of its own: they are not ours to refuse.
+    #[test]
+    fn numbers_and_splits_stand_beside_classes() {
+        let (folder, points, series) = set("numbers", vec![10, 10, 20, 20]);
+        let schema = |extra: &str| format!("{} {extra} }}", POINTS.trim_end_matches(" }"));
+        let columns = |extra: Vec<Column>| {
+            let own = vec![
+                Column::Long(vec![10, 20]),
+                Column::Number(vec![-71.0, -71.1]),
+                Column::Number(vec![-34.0, -34.1]),
+                Column::Text(vec!["maize", "vineyard"]),
+                Column::Text(vec!["b", "a"]),
+            ];
+            own.into_iter().chain(extra).collect::<Vec<Column>>()
+        };
+        let extra = "required binary value (UTF8); required binary split (UTF8);";
+        let texts = vec![Column::Text(vec!["high", "low"]), Column::Text(vec!["fold 1", "fold 2"])];
+        write(&points, &schema(extra), columns(texts));
+        let table = read_table(&points, &series).unwrap();
+        assert_eq!(table.labels, ["maize", "vineyard"]);
+        assert!(table.numbers.iter().all(|v| v.is_nan()) && table.splits == ["fold 1", "fold 2"]);
+        assert_eq!(table.block_numbers(), [1, 0]);
+        write(
+            &points,
+            &schema("required double value;"),
+            columns(vec![Column::Number(vec![7.5, 2.0])]),
+        );
+        let table = read_table(&points, &series).unwrap();
+        assert_eq!((table.labels[0].as_str(), &table.numbers[..]), ("maize", &[7.5, 2.0][..]));
+        assert!(table.splits.is_empty());
         std::fs::remove_dir_all(folder).unwrap();
     }
 

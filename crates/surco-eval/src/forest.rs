@@ -10,7 +10,8 @@
 //! constant, and counts votes where scikit-learn averages shares. That moves the few-shot numbers that a
 //! published table is compared with.
 
-mod tree;
+mod gini;
+pub(crate) mod tree;
 
 use ndarray::{Array2, ArrayView2};
 use rand::{RngExt, SeedableRng};
@@ -18,7 +19,8 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use surco_core::Fault;
 
-use tree::{Tree, TreeInput};
+use gini::{Classed, Gini, Shares};
+use tree::{Columns, Tree};
 
 /// Trees of the baseline everywhere in Surco.
 pub const TREES: usize = 100;
@@ -26,7 +28,7 @@ pub const TREES: usize = 100;
 /// A random forest of classification trees.
 #[derive(Clone, Debug)]
 pub struct RandomForest {
-    trees: Vec<Tree>,
+    trees: Vec<Tree<Shares>>,
     classes: usize,
     features: usize,
 }
@@ -107,17 +109,23 @@ pub(crate) fn check_samples<T: Copy + Into<f64>>(
     y: &[usize],
     classes: usize,
 ) -> Result<(), FitError> {
-    let (samples, features) = x.dim();
-    if samples == 0 || features == 0 {
-        return Err(FitError::Empty { samples, features });
-    }
-    if y.len() != samples {
-        return Err(FitError::LabelCount { samples, labels: y.len() });
-    }
+    check_counts(x, y.len())?;
     if let Some((sample, &label)) = y.iter().enumerate().find(|&(_, &label)| label >= classes) {
         return Err(FitError::Label { sample, label, classes });
     }
     check_finite(x)
+}
+
+/// Refuses nothing to learn from, and more or fewer truths than samples.
+pub(crate) fn check_counts<T>(x: ArrayView2<'_, T>, labels: usize) -> Result<(), FitError> {
+    let (samples, features) = x.dim();
+    if samples == 0 || features == 0 {
+        return Err(FitError::Empty { samples, features });
+    }
+    if labels != samples {
+        return Err(FitError::LabelCount { samples, labels });
+    }
+    Ok(())
 }
 
 /// Refuses values that are not finite.
@@ -166,7 +174,7 @@ impl RandomForest {
             return Err(FitError::Setting);
         }
         let samples = y.len();
-        let input = TreeInput::new(x, y, classes);
+        let input = Classed { columns: Columns::new(x), y, classes };
         let grow = |number: usize| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(number as u64);
@@ -174,7 +182,8 @@ impl RandomForest {
             for _ in 0..samples {
                 weights[rng.random_range(0..samples)] += 1;
             }
-            Tree::grow(&input, &weights, &mut rng)
+            let drawn = (0..samples as u32).filter(|&r| weights[r as usize] > 0).collect();
+            Tree::grow(&mut Gini::new(&input, &weights, rng), drawn)
         };
         let trees = (0..trees).into_par_iter().map(grow).collect();
         Ok(Self { trees, classes, features: x.ncols() })

@@ -14,10 +14,8 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::forest::{FitError, check_finite};
-
-/// Values closer than this are one value, as in scikit-learn.
-const SAME_VALUE: f32 = 1e-7;
+use crate::forest::tree::{Columns, Grow, SAME_VALUE, Split, Tree, between};
+use crate::forest::{FitError, check_counts, check_finite};
 
 /// How trees grow.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,16 +36,10 @@ impl Growth {
     pub const EXTRA: Self = Self::Extra { share: 0.5, leaf: 2 };
 }
 
-#[derive(Clone, Debug)]
-enum Node {
-    Split { feature: u32, threshold: f32, low: u32, high: u32 },
-    Leaf(f64),
-}
-
 /// A forest of regression trees.
 #[derive(Clone, Debug)]
 pub struct RegressionForest {
-    trees: Vec<Vec<Node>>,
+    trees: Vec<Tree<f64>>,
     features: usize,
 }
 
@@ -68,18 +60,13 @@ impl RegressionForest {
         trees: usize,
         seed: u64,
     ) -> Result<Self, FitError> {
-        let (samples, features) = x.dim();
-        if samples == 0 || features == 0 {
-            return Err(FitError::Empty { samples, features });
-        }
-        if y.len() != samples {
-            return Err(FitError::LabelCount { samples, labels: y.len() });
-        }
+        check_counts(x, y.len())?;
         check_finite(x)?;
         if trees == 0 || y.iter().any(|v| !v.is_finite()) {
             return Err(FitError::Setting);
         }
-        let columns: Vec<f32> = x.t().iter().copied().collect();
+        let (samples, features) = x.dim();
+        let columns = Columns::new(x);
         let grow = |number: usize| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(number as u64);
@@ -89,7 +76,8 @@ impl RegressionForest {
                 }
                 Growth::Extra { .. } => (0..samples as u32).collect(),
             };
-            Grower { columns: &columns, samples, features, y, growth, rng }.tree(rows)
+            let order = (0..features).collect();
+            Tree::grow(&mut Variance { columns: &columns, y, growth, rng, order }, rows)
         };
         Ok(Self { trees: (0..trees).into_par_iter().map(grow).collect(), features })
     }
@@ -104,76 +92,43 @@ impl RegressionForest {
         }
         check_finite(x)?;
         let mean = |row: ArrayView1<'_, f32>| {
-            self.trees.iter().map(|tree| leaf_of(tree, row)).sum::<f64>() / self.trees.len() as f64
+            self.trees.iter().map(|tree| tree.leaf(row)).sum::<f64>() / self.trees.len() as f64
         };
         Ok(x.outer_iter().map(mean).collect())
     }
 }
 
-fn leaf_of(tree: &[Node], row: ArrayView1<'_, f32>) -> f64 {
-    let mut place = 0;
-    loop {
-        match &tree[place] {
-            Node::Leaf(value) => return *value,
-            Node::Split { feature, threshold, low, high } => {
-                let goes_low = row[*feature as usize] <= *threshold;
-                place = if goes_low { *low } else { *high } as usize;
-            }
-        }
-    }
-}
-
-struct Split {
-    feature: usize,
-    threshold: f32,
-    /// Σ (sum of a side)² / samples of it: larger leaves less variance.
-    gain: f64,
-}
-
-struct Grower<'a> {
-    /// Values by feature.
-    columns: &'a [f32],
-    samples: usize,
-    features: usize,
+/// Trees of numbers: splits by how much less variance they leave, Σ (sum of a side)² / samples of it.
+struct Variance<'a> {
+    columns: &'a Columns,
     y: &'a [f64],
     growth: Growth,
     rng: ChaCha8Rng,
+    order: Vec<usize>,
 }
 
-impl Grower<'_> {
-    fn value(&self, feature: usize, row: u32) -> f32 {
-        self.columns[feature * self.samples + row as usize]
+impl Grow for Variance<'_> {
+    type Leaf = f64;
+
+    fn columns(&self) -> &Columns {
+        self.columns
     }
 
-    fn tree(mut self, mut rows: Vec<u32>) -> Vec<Node> {
-        let mut nodes = vec![Node::Leaf(0.0)];
-        let mut order: Vec<usize> = (0..self.features).collect();
-        let mut open = vec![(0_usize, 0_usize, rows.len())];
-        while let Some((place, from, to)) = open.pop() {
-            let here = &mut rows[from..to];
-            let sum: f64 = here.iter().map(|&r| self.y[r as usize]).sum();
-            let split = match self.growth {
-                Growth::Bootstrap => self.best(here, sum),
-                Growth::Extra { share, leaf } => self.random(here, &mut order, share, leaf),
-            };
-            let Some(split) = split else {
-                nodes[place] = Node::Leaf(sum / here.len() as f64);
-                continue;
-            };
-            here.sort_by_key(|&r| self.value(split.feature, r) > split.threshold);
-            let parted = here.partition_point(|&r| self.value(split.feature, r) <= split.threshold);
-            let low = nodes.len() as u32;
-            nodes[place] = Node::Split {
-                feature: split.feature as u32,
-                threshold: split.threshold,
-                low,
-                high: low + 1,
-            };
-            nodes.extend([Node::Leaf(0.0), Node::Leaf(0.0)]);
-            open.push((low as usize + 1, from + parted, to));
-            open.push((low as usize, from, from + parted));
+    fn split(&mut self, rows: &[u32]) -> Option<Split> {
+        match self.growth {
+            Growth::Bootstrap => self.best(rows),
+            Growth::Extra { share, leaf } => self.random(rows, share, leaf),
         }
-        nodes
+    }
+
+    fn leaf(&self, rows: &[u32]) -> f64 {
+        self.sum(rows) / rows.len() as f64
+    }
+}
+
+impl Variance<'_> {
+    fn sum(&self, rows: &[u32]) -> f64 {
+        rows.iter().map(|&r| self.y[r as usize]).sum()
     }
 
     /// Whether numbers differ at all.
@@ -182,15 +137,16 @@ impl Grower<'_> {
     }
 
     /// The best threshold of all features.
-    fn best(&self, rows: &[u32], sum: f64) -> Option<Split> {
+    fn best(&self, rows: &[u32]) -> Option<Split> {
         if rows.len() < 2 || !self.varies(rows) {
             return None;
         }
-        let mut best: Option<Split> = None;
+        let (mut best, sum) = (None, self.sum(rows));
         let mut sorted: Vec<(f32, f64)> = Vec::with_capacity(rows.len());
-        for feature in 0..self.features {
+        for feature in 0..self.columns.features {
             sorted.clear();
-            sorted.extend(rows.iter().map(|&r| (self.value(feature, r), self.y[r as usize])));
+            sorted
+                .extend(rows.iter().map(|&r| (self.columns.value(feature, r), self.y[r as usize])));
             sorted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
             let mut low = 0.0;
             for (i, pair) in sorted.windows(2).enumerate() {
@@ -200,37 +156,29 @@ impl Grower<'_> {
                 }
                 let (n_low, n_high) = ((i + 1) as f64, (rows.len() - i - 1) as f64);
                 let gain = low * low / n_low + (sum - low).powi(2) / n_high;
-                if best.as_ref().is_none_or(|b| gain > b.gain) {
-                    let middle = pair[0].0 / 2.0 + pair[1].0 / 2.0;
-                    let threshold = if middle >= pair[1].0 { pair[0].0 } else { middle };
-                    best = Some(Split { feature, threshold, gain });
-                }
+                let threshold = between(pair[0].0, pair[1].0);
+                Split { feature, threshold, gain }.challenge(&mut best);
             }
         }
         best
     }
 
     /// The best of one random threshold for each of some features that vary.
-    fn random(
-        &mut self,
-        rows: &[u32],
-        order: &mut [usize],
-        share: f64,
-        leaf: usize,
-    ) -> Option<Split> {
+    fn random(&mut self, rows: &[u32], share: f64, leaf: usize) -> Option<Split> {
         if rows.len() < 2 * leaf.max(1) || !self.varies(rows) {
             return None;
         }
-        let wanted = ((self.features as f64 * share) as usize).max(1);
-        let (mut best, mut seen) = (None::<Split>, 0);
-        for at in 0..order.len() {
+        let features = self.columns.features;
+        let wanted = ((features as f64 * share) as usize).max(1);
+        let (mut best, mut seen) = (None, 0);
+        for at in 0..features {
             if seen == wanted {
                 break;
             }
-            let other = self.rng.random_range(at..order.len());
-            order.swap(at, other);
-            let feature = order[at];
-            let values = rows.iter().map(|&r| self.value(feature, r));
+            let other = self.rng.random_range(at..features);
+            self.order.swap(at, other);
+            let feature = self.order[at];
+            let values = rows.iter().map(|&r| self.columns.value(feature, r));
             let (least, most) =
                 values.fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
             if most <= least + SAME_VALUE {
@@ -242,7 +190,7 @@ impl Grower<'_> {
             let (mut low, mut n_low, mut high) = (0.0, 0_usize, 0.0);
             for &row in rows {
                 let y = self.y[row as usize];
-                if self.value(feature, row) <= threshold {
+                if self.columns.value(feature, row) <= threshold {
                     (low, n_low) = (low + y, n_low + 1);
                 } else {
                     high += y;
@@ -253,9 +201,7 @@ impl Grower<'_> {
                 continue;
             }
             let gain = low * low / n_low as f64 + high * high / n_high as f64;
-            if best.as_ref().is_none_or(|b| gain > b.gain) {
-                best = Some(Split { feature, threshold, gain });
-            }
+            Split { feature, threshold, gain }.challenge(&mut best);
         }
         best
     }

@@ -1,192 +1,123 @@
-//! One classification tree: best Gini split among √p features drawn at each node, grown until pure.
+//! A tree of thresholds, grown node by node, whatever its leaves hold.
 
 use ndarray::{ArrayView1, ArrayView2};
-use rand::{Rng, RngExt};
 
 /// Values closer than this are one value.
 ///
 /// # Source
 /// scikit-learn, `sklearn/tree/_partitioner.pyx`, `FEATURE_THRESHOLD`.
-const SAME_VALUE: f32 = 1e-7;
+pub(crate) const SAME_VALUE: f32 = 1e-7;
 
-/// The samples all trees of a forest share.
-pub(super) struct TreeInput<'a> {
-    /// Values by feature, so that a split reads along memory.
-    columns: Vec<f32>,
+/// Values by feature, so that a split reads along memory.
+pub(crate) struct Columns {
+    values: Vec<f32>,
     samples: usize,
-    features: usize,
-    y: &'a [usize],
-    classes: usize,
+    /// Number of features.
+    pub(crate) features: usize,
 }
 
-impl<'a> TreeInput<'a> {
-    pub(super) fn new(x: ArrayView2<'_, f32>, y: &'a [usize], classes: usize) -> Self {
-        // One copy, turned: every tree reads it √p features a node.
-        let columns = x.t().iter().copied().collect();
-        Self { columns, samples: x.nrows(), features: x.ncols(), y, classes }
+impl Columns {
+    /// One copy of the samples, turned: every tree reads it feature by feature.
+    pub(crate) fn new(x: ArrayView2<'_, f32>) -> Self {
+        Self { values: x.t().iter().copied().collect(), samples: x.nrows(), features: x.ncols() }
     }
 
-    fn value(&self, feature: usize, row: u32) -> f32 {
-        self.columns[feature * self.samples + row as usize]
+    /// The value of a feature of a sample.
+    pub(crate) fn value(&self, feature: usize, row: u32) -> f32 {
+        self.values[feature * self.samples + row as usize]
     }
+}
+
+/// A threshold that parts samples.
+pub(crate) struct Split {
+    pub(crate) feature: usize,
+    pub(crate) threshold: f32,
+    /// How good it is: larger is better, by the grower's own measure.
+    pub(crate) gain: f64,
+}
+
+impl Split {
+    /// Takes the place of a split that is no better.
+    pub(crate) fn challenge(self, best: &mut Option<Self>) {
+        if best.as_ref().is_none_or(|b| self.gain > b.gain) {
+            *best = Some(self);
+        }
+    }
+}
+
+/// The threshold half-way between two values, of which the lower goes low.
+pub(crate) fn between(low: f32, high: f32) -> f32 {
+    let middle = low / 2.0 + high / 2.0;
+    if middle >= high { low } else { middle }
+}
+
+/// What decides how a tree grows.
+pub(crate) trait Grow {
+    /// What a leaf holds.
+    type Leaf;
+
+    /// The samples.
+    fn columns(&self) -> &Columns;
+
+    /// The best split of these samples, or none if they stay together.
+    fn split(&mut self, rows: &[u32]) -> Option<Split>;
+
+    /// The leaf of these samples.
+    fn leaf(&self, rows: &[u32]) -> Self::Leaf;
 }
 
 #[derive(Clone, Debug)]
-enum Node {
-    Split { feature: u32, threshold: f32, low: u32, high: u32 },
-    Leaf(Box<[(u32, f32)]>),
+enum Node<L> {
+    /// The low side is the next node.
+    Split {
+        feature: u32,
+        threshold: f32,
+        high: u32,
+    },
+    Leaf(L),
 }
 
-/// A grown tree.
+/// A grown tree; the first node is its root.
 #[derive(Clone, Debug)]
-pub(super) struct Tree(Vec<Node>);
+pub(crate) struct Tree<L>(Vec<Node<L>>);
 
-struct Split {
-    feature: usize,
-    threshold: f32,
-    /// Σ w²/W over both sides: larger is purer.
-    purity: f64,
-}
-
-/// What growing one tree needs again at every node.
-struct Grower<'a, R> {
-    input: &'a TreeInput<'a>,
-    weights: &'a [u32],
-    rng: &'a mut R,
-    order: Vec<usize>,
-    sorted: Vec<(f32, u32)>,
-    low: Vec<f64>,
-    high: Vec<f64>,
-}
-
-impl Tree {
-    /// Grows a tree on the samples of non-zero weight.
-    pub(super) fn grow<R: Rng>(input: &TreeInput<'_>, weights: &[u32], rng: &mut R) -> Self {
-        let mut rows: Vec<u32> =
-            (0..input.samples as u32).filter(|&r| weights[r as usize] > 0).collect();
-        let mut grower = Grower {
-            input,
-            weights,
-            rng,
-            order: (0..input.features).collect(),
-            sorted: Vec::with_capacity(rows.len()),
-            low: vec![0.0; input.classes],
-            high: vec![0.0; input.classes],
-        };
-        let mut nodes = vec![Node::Leaf(Box::new([]))];
-        let mut open = vec![(0_usize, 0_usize, rows.len())];
-        while let Some((place, from, to)) = open.pop() {
+impl<L> Tree<L> {
+    /// Grows a tree on samples, low sides first.
+    pub(crate) fn grow(grower: &mut impl Grow<Leaf = L>, mut rows: Vec<u32>) -> Self {
+        let mut nodes: Vec<Node<L>> = Vec::new();
+        // Samples of a node, and the node whose high side it is; a low side follows its node.
+        let mut open = vec![(0, rows.len(), None)];
+        while let Some((from, to, above)) = open.pop() {
+            let place = nodes.len() as u32;
+            if let Some(Node::Split { high, .. }) = above.and_then(|at: usize| nodes.get_mut(at)) {
+                *high = place;
+            }
             let here = &mut rows[from..to];
-            let counts = grower.counts(here);
-            let pure = counts.iter().filter(|&&c| c > 0.0).count() == 1;
-            let split = if pure { None } else { grower.best_split(here, &counts) };
-            let Some(split) = split else {
-                nodes[place] = leaf(&counts);
+            let Some(Split { feature, threshold, .. }) = grower.split(here) else {
+                nodes.push(Node::Leaf(grower.leaf(here)));
                 continue;
             };
-            here.sort_by_key(|&r| input.value(split.feature, r) > split.threshold);
-            let parted =
-                here.partition_point(|&r| input.value(split.feature, r) <= split.threshold);
-            let low = nodes.len();
-            nodes[place] = Node::Split {
-                feature: split.feature as u32,
-                threshold: split.threshold,
-                low: low as u32,
-                high: low as u32 + 1,
-            };
-            nodes.extend([Node::Leaf(Box::new([])), Node::Leaf(Box::new([]))]);
-            open.push((low + 1, from + parted, to));
-            open.push((low, from, from + parted));
+            let columns = grower.columns();
+            here.sort_by_key(|&r| columns.value(feature, r) > threshold);
+            let parted = here.partition_point(|&r| columns.value(feature, r) <= threshold);
+            nodes.push(Node::Split { feature: feature as u32, threshold, high: place });
+            open.push((from + parted, to, Some(place as usize)));
+            open.push((from, from + parted, None));
         }
         Self(nodes)
     }
 
-    /// The class shares of the leaf that a sample falls into, classes of share 0 left out.
-    pub(super) fn leaf(&self, sample: ArrayView1<'_, f32>) -> &[(u32, f32)] {
+    /// The leaf that a sample falls into.
+    pub(crate) fn leaf(&self, sample: ArrayView1<'_, f32>) -> &L {
         let mut place = 0;
         loop {
             match &self.0[place] {
-                Node::Leaf(shares) => return shares,
-                Node::Split { feature, threshold, low, high } => {
+                Node::Leaf(leaf) => return leaf,
+                Node::Split { feature, threshold, high } => {
                     let goes_low = sample[*feature as usize] <= *threshold;
-                    place = if goes_low { *low } else { *high } as usize;
+                    place = if goes_low { place + 1 } else { *high as usize };
                 }
             }
         }
-    }
-}
-
-fn leaf(counts: &[f64]) -> Node {
-    let total: f64 = counts.iter().sum();
-    let shares = counts.iter().enumerate().filter(|&(_, &c)| c > 0.0);
-    Node::Leaf(shares.map(|(class, &c)| (class as u32, (c / total) as f32)).collect())
-}
-
-impl<R: Rng> Grower<'_, R> {
-    fn counts(&self, rows: &[u32]) -> Vec<f64> {
-        let mut counts = vec![0.0; self.input.classes];
-        for &r in rows {
-            counts[self.input.y[r as usize]] += f64::from(self.weights[r as usize]);
-        }
-        counts
-    }
-
-    /// Draws features without replacement until √p were seen and one of them was not constant.
-    fn best_split(&mut self, rows: &[u32], counts: &[f64]) -> Option<Split> {
-        let features = self.input.features;
-        let wanted = (features as f64).sqrt() as usize;
-        let (mut best, mut any_varies) = (None, false);
-        for seen in 0..features {
-            if seen >= wanted.max(1) && any_varies {
-                break;
-            }
-            let other = self.rng.random_range(seen..features);
-            self.order.swap(seen, other);
-            any_varies |= self.try_feature(self.order[seen], rows, counts, &mut best);
-        }
-        best
-    }
-
-    /// Looks for a better split on one feature; says whether the feature varies at all.
-    fn try_feature(
-        &mut self,
-        feature: usize,
-        rows: &[u32],
-        counts: &[f64],
-        best: &mut Option<Split>,
-    ) -> bool {
-        self.sorted.clear();
-        self.sorted.extend(rows.iter().map(|&r| (self.input.value(feature, r), r)));
-        self.sorted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let (first, last) = (self.sorted[0].0, self.sorted[self.sorted.len() - 1].0);
-        if last <= first + SAME_VALUE {
-            return false;
-        }
-        self.low.fill(0.0);
-        self.high.copy_from_slice(counts);
-        let squares = |side: &[f64]| side.iter().map(|c| c * c).sum::<f64>();
-        let (mut low_total, mut high_total) = (0.0, counts.iter().sum::<f64>());
-        let (mut low_squares, mut high_squares) = (0.0, squares(counts));
-        for pair in self.sorted.windows(2) {
-            let ((value, row), (next, _)) = (pair[0], pair[1]);
-            let class = self.input.y[row as usize];
-            let weight = f64::from(self.weights[row as usize]);
-            low_squares += weight * (2.0 * self.low[class] + weight);
-            high_squares -= weight * (2.0 * self.high[class] - weight);
-            self.low[class] += weight;
-            self.high[class] -= weight;
-            low_total += weight;
-            high_total -= weight;
-            if next <= value + SAME_VALUE {
-                continue;
-            }
-            let purity = low_squares / low_total + high_squares / high_total;
-            if best.as_ref().is_none_or(|b| purity > b.purity) {
-                let middle = value / 2.0 + next / 2.0;
-                let threshold = if middle >= next { value } else { middle };
-                *best = Some(Split { feature, threshold, purity });
-            }
-        }
-        true
     }
 }

@@ -105,7 +105,7 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
         "table": args.out, "rows": rows.len(), "places": places.names.len(), "unseen": unseen,
         "dates": days.iter().map(|&day| date_of(day)).collect::<Vec<_>>(),
         "last_date": date_of(places.last_day), "coverage": forecaster.config.coverage,
-        "horizons": forecaster.config.horizons, "watched": watched.stretches(), "median_ndvi": ndvi_by_date(&rows),
+        "horizons": forecaster.config.horizons, "watched": watched.stretches, "median_ndvi": ndvi_by_date(&rows),
     });
     let mut text = format!(
         "{}: {} rows, {} places, {unseen} never seen before the dates",

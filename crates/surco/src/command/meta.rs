@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
-use surco_data::{SeriesWindow, read_cube, read_labels, read_table};
+use surco_data::{SeriesWindow, numbered, read_cube, read_labels, read_table};
 use surco_learn::{MetaConfig, MetaMethod, MetaTask, meta_train, open_run};
 use surco_net::{Device, load_model, save_model};
 use surco_store::Store;
@@ -172,19 +172,13 @@ fn table_task(folder: &Path) -> anyhow::Result<MetaTask> {
         );
         return Err(BadInput(text).into());
     }
-    let numbers = |names: &[String]| {
-        let mut all: Vec<&String> = names.iter().collect();
-        all.sort_unstable();
-        all.dedup();
-        names.iter().map(|n| all.partition_point(|a| *a < n)).collect::<Vec<usize>>()
-    };
     Ok(MetaTask {
         name: format!("{} ({} series; {})", table.name, table.labels.len(), table.licence),
         bands,
         window: table.window(),
         samples: (0..table.labels.len()).map(|p| table.sample(p)).collect(),
-        classes: numbers(&table.labels),
-        places: numbers(&table.blocks).into_iter().map(|b| b as u64).collect(),
+        classes: numbered(&table.labels),
+        places: table.block_numbers(),
     })
 }
 

@@ -99,7 +99,7 @@ pub(super) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
     if features.embedded.is_none() {
         screen.say(&format!("{}: no column has a wavelength; no encoder reads it", set.name));
     }
-    let blocks = block_numbers(&set);
+    let blocks = set.block_numbers();
     let mut errors: BTreeMap<&str, Vec<Errors>> = BTreeMap::new();
     let (mut chosen, mut coverage, mut width) = (Vec::new(), Vec::new(), Vec::new());
     let (mut learned_from, mut judged_on) = (0, 0);
@@ -110,7 +110,7 @@ pub(super) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
         let (mut truth, mut inside, mut widths) = (Vec::new(), 0, Vec::new());
         let splits = splits(&set, &blocks, seed)?;
         for (train, test) in &splits {
-            let asked = Asked { y: &y, blocks: &blocks, train, test, seed };
+            let asked = Asked { y, blocks: &blocks, train, test, seed };
             let said = asked.all(&features)?;
             chosen.push(said.chosen);
             truth.extend(test.iter().map(|&p| y[p]));
@@ -162,24 +162,37 @@ pub(super) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
     Ok(0)
 }
 
-fn numbers(set: &SeriesTable) -> anyhow::Result<Vec<f64>> {
-    let number = |(label, id): (&String, &i64)| {
-        label.parse::<f64>().ok().filter(|v| v.is_finite()).ok_or_else(|| {
-            let text = format!(
-                "set {}: point {id} has the value `{label}`, which is no number; give a column `value`",
-                set.name
-            );
-            BadInput(text).into()
-        })
-    };
-    set.labels.iter().zip(&set.ids).map(number).collect()
+fn numbers(set: &SeriesTable) -> anyhow::Result<&[f64]> {
+    let unknown = set.numbers.iter().position(|v| !v.is_finite());
+    match (set.numbers.is_empty(), unknown) {
+        (false, None) => Ok(&set.numbers),
+        (true, _) => {
+            let text =
+                format!("set {}: the points have no numbers; give a column `value`", set.name);
+            Err(BadInput(text).into())
+        }
+        (false, Some(at)) => {
+            let text =
+                format!("set {}: point {} has no value; leave it out", set.name, set.ids[at]);
+            Err(BadInput(text).into())
+        }
+    }
 }
 
-fn block_numbers(set: &SeriesTable) -> Vec<u64> {
-    let mut names: Vec<&String> = set.blocks.iter().collect();
-    names.sort_unstable();
-    names.dedup();
-    set.blocks.iter().map(|b| names.partition_point(|n| *n < b) as u64).collect()
+/// Whether each point is kept for testing; empty if the table does not say.
+fn tests(set: &SeriesTable) -> anyhow::Result<Vec<bool>> {
+    let test = |(split, id): (&String, &i64)| match split.as_str() {
+        "train" => Ok(false),
+        "test" => Ok(true),
+        other => {
+            let text = format!(
+                "set {}: point {id} has the split `{other}`; expected `train` or `test`",
+                set.name
+            );
+            Err(BadInput(text).into())
+        }
+    };
+    set.splits.iter().zip(&set.ids).map(test).collect()
 }
 
 /// The split of the table, or each fold of blocks against the others.
@@ -187,11 +200,12 @@ fn splits(set: &SeriesTable, blocks: &[u64], seed: u64) -> anyhow::Result<Vec<Sp
     let parted = |is_test: &dyn Fn(usize) -> bool| -> Split {
         (0..blocks.len()).partition(|&p| !is_test(p))
     };
-    let splits: Vec<Split> = if set.tests.is_empty() {
+    let tests = tests(set)?;
+    let splits: Vec<Split> = if tests.is_empty() {
         let folds = block_folds(blocks, FOLDS, seed);
         (0..FOLDS).map(|fold| parted(&|p| folds[p] == fold)).collect()
     } else {
-        vec![parted(&|p| set.tests[p])]
+        vec![parted(&|p| tests[p])]
     };
     for (train, test) in &splits {
         let learned: std::collections::BTreeSet<u64> = train.iter().map(|&p| blocks[p]).collect();

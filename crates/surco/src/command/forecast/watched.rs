@@ -8,7 +8,7 @@ use surco_data::Sample;
 use surco_eval::forecast::{Forecast, Misses, WATCHED_D, miss};
 use surco_net::{Forecaster, Model, Outlook, outlook, red_and_nir};
 
-use super::{PLACES_AT_ONCE, Places};
+use super::Places;
 use crate::screen::Screen;
 
 /// Days between two origins of the forecasts that are looked back on.
@@ -17,23 +17,26 @@ const ORIGIN_STEP_D: i32 = 15;
 /// Places looked back on, spread over those asked about.
 const MOST_PLACES: usize = 256;
 
-/// Misses of bands and of NDVI.
+/// What intervals are stretched by, range of gaps by range.
 pub(super) struct Watched {
-    bands: Misses,
-    ndvi: Misses,
-    coverage: f64,
-    /// Longest gap of each range.
-    to_days: Vec<i32>,
+    pub(super) stretches: Vec<Stretch>,
 }
 
 /// What the misses of a range of gaps say.
 #[derive(Serialize)]
 pub(super) struct Stretch {
+    /// Longest gap of the range.
     to_days: i32,
     /// What half-widths of bands are multiplied by; none if too little was seen.
     bands: Option<f64>,
     ndvi: Option<f64>,
     observations: usize,
+}
+
+/// Misses of bands and of NDVI.
+struct Compared {
+    bands: Misses,
+    ndvi: Misses,
 }
 
 impl Watched {
@@ -46,13 +49,8 @@ impl Watched {
     ) -> anyhow::Result<Self> {
         let config = &forecaster.config;
         let to_days: Vec<i32> = config.horizons.iter().map(|h| h.to_days).collect();
-        let empty = || Misses::new(to_days.iter().copied());
-        let mut found = Self {
-            bands: empty(),
-            ndvi: empty(),
-            coverage: config.coverage,
-            to_days: to_days.clone(),
-        };
+        let empty = Misses::new(to_days.iter().copied());
+        let mut found = Compared { bands: empty.clone(), ndvi: empty };
         let all = places.samples.len();
         let count = all.min(MOST_PLACES);
         let spread: Vec<&Sample> = (0..count).map(|i| &places.samples[i * all / count]).collect();
@@ -61,22 +59,43 @@ impl Watched {
         let origins: Vec<i32> = (1..=furthest / ORIGIN_STEP_D)
             .map(|step| places.last_day - step * ORIGIN_STEP_D)
             .collect();
+        let dates: BTreeSet<i32> = spread.iter().flat_map(|s| s.days.iter().copied()).collect();
         for (done, &origin) in origins.iter().enumerate() {
             if screen.stopped() {
                 anyhow::bail!("stopped before the forecast was whole; nothing was written");
             }
-            let asked = origin.max(since)..origin + config.longest_gap_days;
-            let days: BTreeSet<i32> = spread.iter().flat_map(|s| s.days.iter().copied()).collect();
+            let (after, to) = (origin.max(since), origin + config.longest_gap_days);
             let days: Vec<i32> =
-                days.into_iter().filter(|day| *day > asked.start && *day <= asked.end).collect();
-            for part in spread.chunks(PLACES_AT_ONCE) {
-                found.compare(model, forecaster, (places, part), (origin, &days));
-            }
+                dates.iter().copied().filter(|day| *day > after && *day <= to).collect();
+            found.compare(model, forecaster, (places, &spread), (origin, &days));
             screen.report("look back", done as u64 + 1, origins.len() as u64, "");
         }
-        Ok(found)
+        let stretches = to_days.into_iter().map(|to| found.stretch(to, config.coverage)).collect();
+        Ok(Self { stretches })
     }
 
+    fn of(&self, gap_days: i32) -> Option<&Stretch> {
+        self.stretches.iter().find(|s| gap_days <= s.to_days).or(self.stretches.last())
+    }
+
+    /// Whether something was seen of this gap.
+    pub(super) fn knows(&self, gap_days: i32) -> bool {
+        self.of(gap_days).is_some_and(|s| s.bands.is_some())
+    }
+
+    /// Stretches the intervals of a forecast. Gaps of which too little was seen keep theirs.
+    pub(super) fn stretch(&self, one: &mut Outlook, bands: usize) {
+        let Some(stretch) = self.of(one.gap_days) else { return };
+        for (at, value) in one.values.iter_mut().enumerate() {
+            let by = if at < bands { stretch.bands } else { stretch.ndvi };
+            let by = by.unwrap_or(1.0) as f32;
+            value.low = value.median - (value.median - value.low) * by;
+            value.high = value.median + (value.high - value.median) * by;
+        }
+    }
+}
+
+impl Compared {
     fn compare(
         &mut self,
         model: &Model,
@@ -116,31 +135,12 @@ impl Watched {
         }
     }
 
-    /// Stretches the intervals of a forecast. Gaps of which too little was seen keep theirs.
-    pub(super) fn stretch(&self, one: &mut Outlook, bands: usize) {
-        let of =
-            |misses: &Misses| misses.stretch(one.gap_days, self.coverage).unwrap_or(1.0) as f32;
-        let (of_bands, of_ndvi) = (of(&self.bands), of(&self.ndvi));
-        for (at, value) in one.values.iter_mut().enumerate() {
-            let by = if at < bands { of_bands } else { of_ndvi };
-            value.low = value.median - (value.median - value.low) * by;
-            value.high = value.median + (value.high - value.median) * by;
-        }
-    }
-
-    /// By range of gaps.
-    pub(super) fn stretches(&self) -> Vec<Stretch> {
-        let of = |&to_days: &i32| Stretch {
+    fn stretch(&self, to_days: i32, coverage: f64) -> Stretch {
+        Stretch {
             to_days,
-            bands: self.bands.stretch(to_days, self.coverage),
-            ndvi: self.ndvi.stretch(to_days, self.coverage),
+            bands: self.bands.stretch(to_days, coverage),
+            ndvi: self.ndvi.stretch(to_days, coverage),
             observations: self.bands.count(to_days),
-        };
-        self.to_days.iter().map(of).collect()
-    }
-
-    /// Whether something was seen of this gap.
-    pub(super) fn knows(&self, gap_days: i32) -> bool {
-        self.bands.stretch(gap_days, self.coverage).is_some()
+        }
     }
 }

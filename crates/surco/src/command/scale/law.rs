@@ -11,7 +11,7 @@ use crate::exit::Usage;
 use crate::learning::read_config;
 use crate::screen::Screen;
 
-/// Share of the fitted range of operations, beyond which the law is not printed.
+/// Times below and above the operations of the largest run that the law is printed for.
 const BEYOND: f64 = 10.0;
 
 pub(super) fn run(

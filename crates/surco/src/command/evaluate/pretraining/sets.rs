@@ -75,10 +75,6 @@ fn table(folder: &Path) -> anyhow::Result<LabelledSet> {
         );
         return Err(BadInput(text).into());
     }
-    let mut names: Vec<&String> = table.blocks.iter().collect();
-    names.sort_unstable();
-    names.dedup();
-    let blocks = table.blocks.iter().map(|b| names.partition_point(|n| *n < b) as u64).collect();
     let (points, times, _) = table.values.dim();
     let shape = (points, times, bands.len());
     let values = Array3::from_shape_fn(shape, |(p, t, b)| table.values[[p, t, places[b]]]);
@@ -93,10 +89,10 @@ fn table(folder: &Path) -> anyhow::Result<LabelledSet> {
         samples: (0..points).map(|p| table.sample(p)).collect(),
         window: table.window(),
         raw: raw(&values, &table.days, &own),
+        blocks: table.block_numbers(),
         name: table.name,
         bands,
         labels: table.labels,
-        blocks,
     })
 }
 

@@ -3,6 +3,7 @@
 use ndarray::{Array3, Array4, ArrayView2, s};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 use surco_core::{CellId, Fault, Georef, Progress, Scl, Season, Window, band_by_name};
 use surco_raster::projection::{CrsError, Projection};
 use surco_store::{CellReader, Store, StoreError};
@@ -113,6 +114,10 @@ impl Cube {
     /// The series of one pixel: dates on which the ground was seen.
     #[must_use]
     pub fn sample(&self, row: usize, col: usize) -> Sample {
+        Sample { ground: self.ground(row, col), ..self.pixel(row, col) }
+    }
+
+    fn pixel(&self, row: usize, col: usize) -> Sample {
         self.window(Window { row, col, rows: 1, cols: 1 })
     }
 
@@ -159,22 +164,31 @@ impl Cube {
         if let Some(&(row, col)) = pixels.first() {
             sample.site.lonlat = self.lonlat(&Window { row, col, rows: 1, cols: 1 });
         }
+        let mut clear = Vec::with_capacity(pixels.len());
         for (t, &day) in self.days.iter().enumerate() {
-            let seen = |&&(y, x): &&(usize, usize)| Scl::is_clear(self.scl[[t, y, x]]);
-            let clear: Vec<(usize, usize)> = pixels.iter().filter(seen).copied().collect();
-            let (mut values, mut weights) = (Vec::new(), Vec::new());
-            for band in 0..self.bands.len() {
-                let of = |&(y, x): &(usize, usize)| self.reflectance[[t, band, y, x]];
-                let numbers: Vec<f32> =
-                    clear.iter().map(of).filter(|&dn| dn > 0).map(f32::from).collect();
-                let count = numbers.len() as f32;
-                values.push(numbers.iter().sum::<f32>() / count / surco_core::QUANTIFICATION);
-                weights.push(count / pixels.len().max(1) as f32);
+            clear.clear();
+            clear.extend(pixels.iter().filter(|&&(y, x)| Scl::is_clear(self.scl[[t, y, x]])));
+            if clear.is_empty() {
+                continue;
             }
-            if weights.iter().any(|&w| w > 0.0) {
+            let (values, weights) = (sample.values.len(), sample.weights.len());
+            for band in 0..self.bands.len() {
+                let (mut sum, mut count) = (0.0, 0.0);
+                for &&(y, x) in &clear {
+                    let dn = self.reflectance[[t, band, y, x]];
+                    if dn > 0 {
+                        sum += f32::from(dn);
+                        count += 1.0;
+                    }
+                }
+                sample.values.push(sum / count / surco_core::QUANTIFICATION);
+                sample.weights.push(count / pixels.len() as f32);
+            }
+            if sample.weights[weights..].iter().any(|&w| w > 0.0) {
                 sample.days.push(day);
-                sample.values.extend(values);
-                sample.weights.extend(weights);
+            } else {
+                sample.values.truncate(values);
+                sample.weights.truncate(weights);
             }
         }
         sample
@@ -208,10 +222,12 @@ impl Cube {
     #[must_use]
     pub fn samples(&self) -> Vec<Sample> {
         let (rows, cols) = self.size();
-        (0..rows)
-            .flat_map(|r| (0..cols).map(move |c| (r, c)))
-            .map(|(r, c)| self.sample(r, c))
-            .collect()
+        let grounds = self.grounds();
+        let sample = |i: usize| {
+            let (row, col) = (i / cols, i % cols);
+            Sample { ground: grounds[[row, col]].clone(), ..self.pixel(row, col) }
+        };
+        (0..rows * cols).into_par_iter().map(sample).collect()
     }
 
     /// One band on one date.

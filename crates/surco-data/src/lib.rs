@@ -10,6 +10,7 @@ mod context;
 mod cube;
 mod exclude;
 mod forecast_table;
+mod ground;
 mod labels;
 mod normalise;
 pub mod places;

@@ -1,5 +1,7 @@
 //! One place: what a pixel, a field or a small window showed on the dates it was seen.
 
+use std::sync::Arc;
+
 use surco_core::Band;
 
 /// What a channel measures.
@@ -92,6 +94,9 @@ pub struct Sample {
     pub south: bool,
     /// What else is known of the place.
     pub site: Site,
+    /// The mean series of the small block that a pixel lies in and looks like, shared by its pixels: what an encoder may read
+    /// in the stead of the pixel's own.
+    pub ground: Option<Arc<Sample>>,
 }
 
 impl Default for Sample {
@@ -105,7 +110,8 @@ impl Sample {
     #[must_use]
     pub fn series(days: Vec<i32>, values: Vec<f32>, south: bool) -> Self {
         let weights = Vec::new();
-        Self { days, values, weights, size_px: [1, 1], south, site: Site::default() }
+        let site = Site::default();
+        Self { days, values, weights, size_px: [1, 1], south, site, ground: None }
     }
 
     /// Number of dates.
@@ -161,6 +167,7 @@ impl Sample {
             size_px: self.size_px,
             south: self.south,
             site: self.site.clone(),
+            ground: None,
         }
     }
 
@@ -183,6 +190,7 @@ impl Sample {
             size_px: [rows, cols],
             south: self.south,
             site: self.site.clone(),
+            ground: None,
         }
     }
 
@@ -195,7 +203,7 @@ impl Sample {
         order.extend(self.days.iter().enumerate().map(|(i, &day)| (day, false, i)));
         order.extend(other.days.iter().enumerate().map(|(i, &day)| (day, true, i)));
         order.sort_unstable();
-        let mut both = Self { days: Vec::new(), values: Vec::new(), ..self.clone() };
+        let mut both = Self { days: Vec::new(), values: Vec::new(), ground: None, ..self.clone() };
         both.weights.clear();
         for (day, second, date) in order {
             let (from, own) = if second { (other, other_bands) } else { (self, bands) };

@@ -7,6 +7,8 @@
 //!
 //! Weights of the backbone do not change: an adapter is its experts.
 
+use std::collections::HashMap;
+
 use burn::tensor::Device;
 use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use serde::{Deserialize, Serialize};
@@ -215,7 +217,7 @@ impl Features {
         let nothing = Array2::zeros((samples.len(), 0));
         let embedding = match kind {
             AdapterFeatures::Embedding | AdapterFeatures::Both => {
-                embed(model, samples, spec, device)
+                embedded(model, samples, spec, device)
             }
             AdapterFeatures::Values => nothing.clone(),
         };
@@ -231,6 +233,11 @@ impl Features {
         self.embedding.nrows().max(self.values.nrows())
     }
 
+    /// The sets of features there are: of the embedding, of the values.
+    fn sets(&self) -> impl Iterator<Item = &Array2<f32>> {
+        [&self.embedding, &self.values].into_iter().filter(|set| set.ncols() > 0)
+    }
+
     /// Some of the rows.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
@@ -241,45 +248,81 @@ impl Features {
     }
 }
 
+/// The embedding of each sample's ground, `[n, parts × width]`; samples that share theirs share the work.
+fn embedded(model: &Model, samples: &[&Sample], spec: &BatchSpec, device: &Device) -> Array2<f32> {
+    let mut grounds: Vec<&Sample> = Vec::new();
+    let mut places: HashMap<*const Sample, usize> = HashMap::new();
+    let mut of = Vec::with_capacity(samples.len());
+    for sample in samples {
+        let ground: &Sample = sample.ground.as_deref().unwrap_or(sample);
+        of.push(*places.entry(ground).or_insert(grounds.len()));
+        if places.len() > grounds.len() {
+            grounds.push(ground);
+        }
+    }
+    embed(model, &grounds, spec, device).select(Axis(0), &of)
+}
+
+/// Features of series without labels of the same place and season, for as many adaptations as one likes; may be empty.
+#[derive(Clone, Debug)]
+pub struct Unlabelled {
+    features: Features,
+    /// What the rows are compared by with a support, where there are too many to keep: of the embedding and of the values.
+    turned: Vec<(Axes, Array2<f32>)>,
+}
+
+impl Unlabelled {
+    /// Finds what many rows are compared by.
+    #[must_use]
+    pub fn new(features: Features) -> Self {
+        let turn = |x: &Array2<f32>| {
+            let axes = Axes::fit(x.view(), AXES);
+            let rows = axes.project(x.view());
+            (axes, rows)
+        };
+        let turned = match features.len() {
+            ..=KEPT => Vec::new(),
+            _ => features.sets().map(turn).collect(),
+        };
+        Self { features, turned }
+    }
+
+    /// The rows most like some rows of the support, by the sum of the cosines of each set of features, and others spread
+    /// evenly; [`KEPT`] in all.
+    fn worth_keeping(&self, support: &Features) -> Features {
+        if self.features.len() <= KEPT {
+            return self.features.clone();
+        }
+        let mut alike = vec![0.0_f32; self.features.len()];
+        for (support, (axes, rows)) in support.sets().zip(&self.turned) {
+            let cosines = rows.dot(&axes.project(support.view()).t());
+            for (sum, row) in alike.iter_mut().zip(cosines.rows()) {
+                *sum += row.iter().copied().fold(-1.0, f32::max);
+            }
+        }
+        let mut order: Vec<usize> = (0..alike.len()).collect();
+        order.sort_by(|&a, &b| alike[b].total_cmp(&alike[a]));
+        let mut others = order.split_off(KEPT / 2);
+        others.sort_unstable();
+        let evenly = KEPT - order.len();
+        order.extend((0..evenly).map(|i| others[i * others.len() / evenly]));
+        self.features.select(&order)
+    }
+}
+
 /// Fits an adapter to a support set, reading `features`.
 ///
-/// `unlabelled` holds features of series of the same place and season whose labels nobody knows; it may be empty. Of
-/// many, half of those kept are the most alike to the support, as most of the ground may be of other classes and would
-/// lead labels astray, and half are spread evenly, as classes reach farther than their few examples.
+/// Of many unlabelled series, half of those kept are the most alike to the support, as most of the ground may be of other
+/// classes and would lead labels astray, and half are spread evenly, as classes reach farther than their few examples.
 #[must_use]
 pub fn adapt(
     support: &Features,
     classes: &[usize],
     class_count: usize,
-    unlabelled: &Features,
+    unlabelled: &Unlabelled,
     features: AdapterFeatures,
 ) -> Adapter {
-    let task = (support, classes, class_count);
-    if unlabelled.len() <= KEPT {
-        return fitted(task, unlabelled, features);
-    }
-    fitted(task, &unlabelled.select(&worth_keeping(support, unlabelled)), features)
-}
-
-/// The unlabelled series most like some series of the support, by the sum of the cosines of each set of features, and
-/// others spread evenly; [`KEPT`] in all.
-fn worth_keeping(support: &Features, unlabelled: &Features) -> Vec<usize> {
-    let mut alike = vec![0.0_f32; unlabelled.len()];
-    let sets = [(&support.embedding, &unlabelled.embedding), (&support.values, &unlabelled.values)];
-    for (support, unlabelled) in sets.into_iter().filter(|set| set.1.ncols() > 0) {
-        let axes = Axes::fit(unlabelled.view(), AXES);
-        let cosines = axes.project(unlabelled.view()).dot(&axes.project(support.view()).t());
-        for (sum, row) in alike.iter_mut().zip(cosines.rows()) {
-            *sum += row.iter().copied().fold(-1.0, f32::max);
-        }
-    }
-    let mut order: Vec<usize> = (0..alike.len()).collect();
-    order.sort_by(|&a, &b| alike[b].total_cmp(&alike[a]));
-    let mut others = order.split_off(KEPT / 2);
-    others.sort_unstable();
-    let evenly = KEPT - order.len();
-    order.extend((0..evenly).map(|i| others[i * others.len() / evenly]));
-    order
+    fitted((support, classes, class_count), &unlabelled.worth_keeping(support), features)
 }
 
 /// An adapter that keeps all these series.

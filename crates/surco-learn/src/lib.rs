@@ -26,7 +26,7 @@ mod systems;
 mod trainer;
 pub mod workload;
 
-pub use adapt::{Adapter, AdapterFeatures, Features, MOST_UNLABELLED, adapt};
+pub use adapt::{Adapter, AdapterFeatures, Features, MOST_UNLABELLED, Unlabelled, adapt};
 pub use error::LearnError;
 pub use finetune::{FineTuneTask, FineTuned, fine_tune};
 pub use meta::{MetaConfig, MetaMethod, MetaTask, meta_train};

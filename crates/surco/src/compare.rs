@@ -10,7 +10,7 @@ use surco_eval::fewshot::{
     run_method,
 };
 use surco_eval::prepare::{columns, fill_gaps};
-use surco_learn::{AdapterFeatures, Features, MOST_UNLABELLED, adapt};
+use surco_learn::{AdapterFeatures, Features, MOST_UNLABELLED, Unlabelled, adapt};
 use surco_net::{Model, fresh};
 
 /// Labelled series and how a model reads them.
@@ -58,9 +58,7 @@ pub(crate) fn compare(
         let filled = fill_gaps(view.values, view.days);
         let columns = columns(&filled, None).mapv(|v| v as f32);
         let ours = Features { embedding: Array2::zeros((columns.nrows(), 0)), values: columns };
-        for (name, unlabelled) in
-            [("surco_others", Unlabelled::Others), ("surco", Unlabelled::Asked)]
-        {
+        for (name, unlabelled) in [("surco_others", Source::Others), ("surco", Source::Asked)] {
             let method = Method { name, features: &ours, kind: values, unlabelled };
             rows.extend(method.run(&view, episodes, progress)?);
         }
@@ -77,16 +75,15 @@ pub(crate) fn compare(
         };
         progress.report("embed", 0, 2, "");
         let ours = read(both, model, set.samples);
-        let others = set.unlabelled.map(|samples| read(both, model, samples));
+        let others = set.unlabelled.map(|samples| Unlabelled::new(read(both, model, samples)));
         progress.report("embed", 1, 2, "");
         let untrained = read(embedding, &random, set.samples);
-        let untrained_others = set.unlabelled.map(|samples| read(embedding, &random, samples));
+        let untrained_others =
+            set.unlabelled.map(|samples| Unlabelled::new(read(embedding, &random, samples)));
         progress.report("embed", 2, 2, "");
         let [asked, untrained_asked] = match (&others, &untrained_others) {
-            (Some(others), Some(untrained)) => {
-                [Unlabelled::These(others), Unlabelled::These(untrained)]
-            }
-            _ => [Unlabelled::Asked; 2],
+            (Some(others), Some(untrained)) => [Source::These(others), Source::These(untrained)],
+            _ => [Source::Asked; 2],
         };
         let mut methods = vec![
             ("random_encoder", &untrained, embedding, untrained_asked),
@@ -95,7 +92,7 @@ pub(crate) fn compare(
             ("surco", &ours, both, asked),
         ];
         if set.unlabelled.is_none() {
-            methods.insert(3, ("surco_others", &ours, both, Unlabelled::Others));
+            methods.insert(3, ("surco_others", &ours, both, Source::Others));
         }
         for (name, features, kind, unlabelled) in methods {
             let method = Method { name, features, kind, unlabelled };
@@ -106,22 +103,22 @@ pub(crate) fn compare(
     Ok(SuiteResult { set: set.name.into(), metric: METRIC.into(), rows, leads })
 }
 
-/// Unlabelled series that an adaptation may look at.
+/// Where the unlabelled series that an adaptation may look at come from.
 #[derive(Clone, Copy)]
-enum Unlabelled<'a> {
+enum Source<'a> {
     /// Those asked about, as they are at hand when a map is made; baselines are scaled by them too.
     Asked,
     /// Others of the set.
     Others,
     /// These.
-    These(&'a Features),
+    These(&'a Unlabelled),
 }
 
 struct Method<'a> {
     name: &'a str,
     features: &'a Features,
     kind: AdapterFeatures,
-    unlabelled: Unlabelled<'a>,
+    unlabelled: Source<'a>,
 }
 
 impl Method<'_> {
@@ -133,20 +130,26 @@ impl Method<'_> {
     ) -> anyhow::Result<Vec<Row>> {
         let predict = |shot: &Shot<'_>| {
             let Episode { support, query, classes, .. } = shot.episode;
-            let some_of =
-                |points: &[usize]| self.features.select(&spread_over(points, MOST_UNLABELLED));
+            let some_of = |points: &[usize]| {
+                Unlabelled::new(self.features.select(&spread_over(points, MOST_UNLABELLED)))
+            };
+            let own;
             let unlabelled = match self.unlabelled {
-                Unlabelled::Asked => some_of(query),
-                Unlabelled::Others => {
+                Source::These(these) => these,
+                Source::Asked => {
+                    own = some_of(query);
+                    &own
+                }
+                Source::Others => {
                     let used: HashSet<usize> = support.iter().chain(query).copied().collect();
                     let all = 0..view.labels.len();
-                    some_of(&all.filter(|p| !used.contains(p)).collect::<Vec<_>>())
+                    own = some_of(&all.filter(|p| !used.contains(p)).collect::<Vec<_>>());
+                    &own
                 }
-                Unlabelled::These(features) => features.clone(),
             };
             let given = self.features.select(support);
             let labels = &shot.support_labels;
-            let adapter = adapt(&given, labels, classes.len(), &unlabelled, self.kind);
+            let adapter = adapt(&given, labels, classes.len(), unlabelled, self.kind);
             let chances = adapter.predict(&self.features.select(query));
             Ok::<_, std::convert::Infallible>(chances.rows().into_iter().map(largest).collect())
         };

@@ -18,7 +18,7 @@ fn features(n: usize, seed: u64) -> Features {
 }
 
 fn one_example_a_class() -> Adapter {
-    adapt(&features(3, 1), &[0, 1, 2], 3, &features(200, 2), AdapterFeatures::Both)
+    adapt(&features(3, 1), &[0, 1, 2], 3, &Unlabelled::new(features(200, 2)), AdapterFeatures::Both)
 }
 
 fn right(adapter: &Adapter, asked: &Features) -> f64 {
@@ -38,7 +38,7 @@ fn one_label_a_class_and_series_without_labels_tell_classes_apart() {
     assert!(adapter.predict(&asked).rows().into_iter().all(|r| (r.sum() - 1.0).abs() < 1e-4));
     let support = features(3, 1);
     let nothing = support.select(&[]);
-    let alone = adapt(&support, &[0, 1, 2], 3, &nothing, AdapterFeatures::Both);
+    let alone = adapt(&support, &[0, 1, 2], 3, &Unlabelled::new(nothing), AdapterFeatures::Both);
     assert!(right(&alone, &asked) > 0.6, "without any series beside the labels it still answers");
 }
 
@@ -90,7 +90,8 @@ fn a_temperature_changes_how_sure_it_is_and_not_what_it_says() {
 fn an_adapter_is_small_beside_its_backbone() {
     let classes: Vec<usize> = (0..40).map(|i| i % 8).collect();
     let wide = |n, seed| Features { embedding: rows(n, 512, seed), values: rows(n, 264, seed) };
-    let adapter = adapt(&wide(40, 1), &classes, 8, &wide(600, 2), AdapterFeatures::Both);
+    let adapter =
+        adapt(&wide(40, 1), &classes, 8, &Unlabelled::new(wide(600, 2)), AdapterFeatures::Both);
     let bytes = serde_json::to_vec(&adapter).unwrap().len();
     assert!(bytes < 66_000, "{bytes} bytes: nano has 3.3 MB");
 }
@@ -111,7 +112,8 @@ fn ground_of_other_classes_does_not_lead_labels_astray() {
     let two = |n, seed| of(&[angle(n, 0.0, 0.3, seed), angle(n, 1.2, 1.5, seed + 1)]);
     let alien = angle(900, 0.2, 1.3, 9);
     let unlabelled = of(&[two(50, 5).values, alien]);
-    let adapter = adapt(&two(1, 1), &[0, 1], 2, &unlabelled, AdapterFeatures::Values);
+    let adapter =
+        adapt(&two(1, 1), &[0, 1], 2, &Unlabelled::new(unlabelled), AdapterFeatures::Values);
     let chances = adapter.predict(&two(40, 7));
     let right = |(i, row): (usize, ndarray::ArrayView1<'_, f32>)| (row[0] > row[1]) == (i < 40);
     let right = chances.rows().into_iter().enumerate().filter(|r| right((r.0, r.1))).count();

@@ -7,7 +7,7 @@ use surco_core::{Legend, Window};
 use surco_data::{BatchSpec, Cube, Sample, SeriesWindow, SpectralBand, read_cube, read_labels};
 use surco_eval::fewshot::{Episode, SuiteResult, fold_episodes};
 use surco_eval::trust::{HeldOut, Trust, trust};
-use surco_learn::{AdapterFeatures, Features, MOST_UNLABELLED, adapt};
+use surco_learn::{AdapterFeatures, Features, MOST_UNLABELLED, Unlabelled, adapt};
 use surco_map::{Sets, Task, save_task};
 use surco_net::{Device, Model};
 use surco_store::Store;
@@ -114,7 +114,7 @@ pub(crate) struct Prepared {
     /// `[labelled]`, places among the names in order.
     classes: Vec<usize>,
     support: Features,
-    unlabelled: Features,
+    unlabelled: Unlabelled,
 }
 
 impl Prepared {
@@ -129,7 +129,7 @@ impl Prepared {
         Self {
             classes: read.labelled.classes.iter().map(class).collect(),
             support: features(&read.labelled.samples),
-            unlabelled: features(&read.unlabelled),
+            unlabelled: Unlabelled::new(features(&read.unlabelled)),
         }
     }
 }

@@ -335,7 +335,7 @@ fn adapt(
     let episodes = draw_episodes(&labelled.classes, &labelled.blocks, None, &design)?;
     let table = cross_validate(read, model, &episodes, screen)?;
     let few = pick(labelled, &episodes[0]);
-    write_labels(&few, read, &out.join("labels.geojson"))?;
+    write_labels(&few, &out.join("labels.geojson"))?;
     let support = Read {
         labelled: few,
         bands: read.bands.clone(),
@@ -352,18 +352,17 @@ fn adapt(
 
 /// The labelled pixels of an episode's support.
 fn pick(labelled: &Labelled, episode: &Episode) -> Labelled {
-    let of = |i: &usize| *i;
+    let support = &episode.support;
     Labelled {
-        samples: episode.support.iter().map(|i| labelled.samples[of(i)].clone()).collect(),
-        classes: episode.support.iter().map(|i| labelled.classes[of(i)].clone()).collect(),
-        blocks: episode.support.iter().map(|i| labelled.blocks[of(i)]).collect(),
-        places: episode.support.iter().map(|i| labelled.places[of(i)]).collect(),
+        samples: support.iter().map(|&i| labelled.samples[i].clone()).collect(),
+        classes: support.iter().map(|&i| labelled.classes[i].clone()).collect(),
+        blocks: support.iter().map(|&i| labelled.blocks[i]).collect(),
+        places: support.iter().map(|&i| labelled.places[i]).collect(),
     }
 }
 
 /// Writes the few labels as a user would have them: points with a class.
-fn write_labels(few: &Labelled, read: &Read, path: &Path) -> anyhow::Result<()> {
-    let _ = &read.names;
+fn write_labels(few: &Labelled, path: &Path) -> anyhow::Result<()> {
     let projection = Projection::from_epsg(ValleyConfig::default().epsg)?;
     let mut features = Vec::new();
     for (&(x, y), class) in few.places.iter().zip(&few.classes) {

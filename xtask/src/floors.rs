@@ -42,7 +42,7 @@ const HEAVY: [(&str, &[&str]); 28] = [
     ("bytes", &["surco-collect"]),
     ("clap", &["surco"]),
     ("crc32c", &["surco-store", "surco-learn"]),
-    ("csv", &["surco-raster", "surco-data"]),
+    ("csv", &["surco-raster", "surco-data", "surco-eval"]),
     ("ctrlc", &["surco"]),
     ("fs4", &["surco"]),
     ("indicatif", &["surco"]),

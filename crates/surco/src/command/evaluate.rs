@@ -1,6 +1,8 @@
 //! `surco evaluate`: tables beside baselines.
 
+mod geobench;
 mod pretraining;
+mod ranks;
 mod regression;
 mod splits;
 
@@ -35,8 +37,10 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 enum Suite {
     Fewshot(FewshotArgs),
+    Geobench(geobench::Args),
     Pixels(PixelsArgs),
     Pretraining(pretraining::Args),
+    Ranks(ranks::Args),
     Regression(regression::Args),
     Splits(splits::Args),
 }
@@ -116,6 +120,8 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
         Suite::Fewshot(args) => fewshot(args, device, screen),
         Suite::Pixels(args) => pixels(args, device, screen),
         Suite::Regression(args) => regression::run(args, device, screen),
+        Suite::Geobench(args) => geobench::run(args, screen),
+        Suite::Ranks(args) => ranks::run(args, screen),
         Suite::Splits(args) => splits::run(args, screen),
         Suite::Pretraining(args) => pretraining::run(args, device, screen),
     }
@@ -183,8 +189,6 @@ fn to_rows(episodes: &mut [Episode], set: &SeriesTable, path: &Path) -> anyhow::
 }
 
 fn write_fewshot(result: &SuiteResult, out: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(out)
-        .with_context(|| format!("cannot make folder {}", out.display()))?;
     let report = Report {
         title: format!("Few labels: {}", result.set),
         summary: result.leads.iter().map(|l| format!("{l}. ")).collect(),
@@ -197,6 +201,13 @@ fn write_fewshot(result: &SuiteResult, out: &Path) -> anyhow::Result<()> {
         ("table.md", markdown(result)),
         ("report.html", render_report(&report)?),
     ];
+    write_files(out, &files)
+}
+
+/// Writes files of these names and texts into a folder, which is made.
+fn write_files(out: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
+    std::fs::create_dir_all(out)
+        .with_context(|| format!("cannot make folder {}", out.display()))?;
     for (name, text) in files {
         let path = out.join(name);
         surco_core::write_whole(&path, text.as_bytes())

@@ -250,6 +250,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             pixel_m: 10.0,
         }),
         sampled: None,
+        drawings: Vec::new(),
         tables: Vec::new(),
         stages: [("Simulate", 9.0), ("Collect", 21.4), ("Pre-train", 204.0), ("Meta-train", 118.0), ("Adapt", 3.1), ("Map", 14.2), ("Evaluate", 42.0)]
             .map(|(name, seconds)| Stage { name: name.into(), seconds })

@@ -15,7 +15,6 @@ use std::collections::BTreeMap;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use surco_core::Fault;
 
 use crate::spread::Spread;
 
@@ -55,7 +54,7 @@ pub struct GeoCell {
     pub interval: [f64; 2],
     /// Mean and standard deviation of normalised scores.
     pub spread: Spread,
-    /// Whether seeds lie further apart than a fifth of the set's range.
+    /// Whether seeds lie further apart than a fifth of the set's range; never where the range is that of the runs.
     pub is_wide: bool,
 }
 
@@ -170,7 +169,7 @@ pub fn summarise(
             iqm: interquartile_mean(&normal),
             interval: interval(&[&normal], &mut rng),
             spread: Spread::of(&normal),
-            is_wide: ends.1 - ends.0 > WIDE,
+            is_wide: !own_ranges && ends.1 - ends.0 > WIDE,
             per_seed,
         });
     }
@@ -262,6 +261,8 @@ fn warnings(cells: &[GeoCell], all: &[GeoAll]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use surco_core::Fault;
+
     use super::*;
 
     /// Rows of `baseline_segmentation_results.csv` of GEO-Bench (Apache-2.0): the ResNet-50 U-Net on m-pv4ger-seg with

@@ -1,6 +1,7 @@
 //! Baselines, benchmark suites and the report.
 
 pub mod fewshot;
+pub mod fields;
 pub mod forecast;
 pub mod forest;
 pub mod geobench;
@@ -14,6 +15,7 @@ pub mod reconstruction;
 pub mod regression;
 pub mod report;
 pub mod scaling;
+pub mod segmentation;
 pub mod spread;
 pub mod suite;
 pub mod trust;

@@ -15,6 +15,12 @@ pub enum SuiteName {
     Meteor,
     /// Interquartile means over seeds by share of the training data.
     GeoBench,
+    /// Crop types of parcels from few labels.
+    EuroCropsMl,
+    /// Crops of pixels by folds.
+    Pastis,
+    /// Fields as objects.
+    Ftw,
 }
 
 /// What a suite says of itself.
@@ -60,7 +66,8 @@ impl MissingData {
 
 impl SuiteName {
     /// Every suite.
-    pub const ALL: [Self; 2] = [Self::Meteor, Self::GeoBench];
+    pub const ALL: [Self; 5] =
+        [Self::Meteor, Self::GeoBench, Self::EuroCropsMl, Self::Pastis, Self::Ftw];
 
     /// What the suite says of itself.
     #[must_use]
@@ -68,6 +75,9 @@ impl SuiteName {
         let text = match self {
             Self::Meteor => include_str!("../suites/meteor.toml"),
             Self::GeoBench => include_str!("../suites/geobench.toml"),
+            Self::EuroCropsMl => include_str!("../suites/eurocropsml.toml"),
+            Self::Pastis => include_str!("../suites/pastis.toml"),
+            Self::Ftw => include_str!("../suites/ftw.toml"),
         };
         toml::from_str(text).expect("the files in suites/ are read by a test")
     }

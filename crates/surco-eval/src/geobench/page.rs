@@ -57,7 +57,7 @@ pub fn html(table: &GeoTable) -> Result<String, ReportError> {
     let drawings = drawings(table).into_iter().map(|(dataset, drawing)| DrawnFigure {
         drawing,
         caption: format!(
-            "{dataset}: interquartile mean over seeds, normalised, against the share of the training data; band: 95 % of {REPEATS} draws of the seeds."
+            "{dataset}: interquartile mean over seeds, normalised, against the share of the training data; bars and band: 95 % of {REPEATS} draws of the seeds."
         ),
     });
     let cells = table.cells.len();
@@ -195,7 +195,7 @@ mod tests {
 
         | model | 2 % |
         |---|---|
-        | ResNet50-U-Net-timm | 56.6; 69.0 (48.5 to 83.1), n = 12 ! |
+        | ResNet50-U-Net-timm | 56.6; 69.0 (48.5 to 83.1), n = 12 |
 
         ## m-pv4ger-seg
         ");

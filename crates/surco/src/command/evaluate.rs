@@ -1,6 +1,9 @@
 //! `surco evaluate`: tables beside baselines.
 
+mod eurocropsml;
+mod ftw;
 mod geobench;
+mod pastis;
 mod pretraining;
 mod ranks;
 mod regression;
@@ -36,8 +39,11 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Suite {
+    Eurocropsml(eurocropsml::Args),
     Fewshot(FewshotArgs),
+    Ftw(ftw::Args),
     Geobench(geobench::Args),
+    Pastis(pastis::Args),
     Pixels(PixelsArgs),
     Pretraining(pretraining::Args),
     Ranks(ranks::Args),
@@ -120,7 +126,10 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
         Suite::Fewshot(args) => fewshot(args, device, screen),
         Suite::Pixels(args) => pixels(args, device, screen),
         Suite::Regression(args) => regression::run(args, device, screen),
+        Suite::Eurocropsml(args) => eurocropsml::run(args, device, screen),
+        Suite::Ftw(args) => ftw::run(args, screen),
         Suite::Geobench(args) => geobench::run(args, screen),
+        Suite::Pastis(args) => pastis::run(args, device, screen),
         Suite::Ranks(args) => ranks::run(args, screen),
         Suite::Splits(args) => splits::run(args, screen),
         Suite::Pretraining(args) => pretraining::run(args, device, screen),
@@ -164,7 +173,7 @@ fn fewshot(args: &FewshotArgs, device: &Device, screen: &Screen) -> anyhow::Resu
     result.rows.extend(recorded.into_iter().filter(|r| !measured.contains(&r.method)));
     result.leads = leads(&result.rows, "surco");
     if let Some(out) = &args.out {
-        write_fewshot(&result, out)?;
+        write_fewshot(&result, &[], out)?;
     }
     screen.result(&result, &table(&result))?;
     Ok(0)
@@ -188,11 +197,13 @@ fn to_rows(episodes: &mut [Episode], set: &SeriesTable, path: &Path) -> anyhow::
     Ok(())
 }
 
-fn write_fewshot(result: &SuiteResult, out: &Path) -> anyhow::Result<()> {
+/// The table of a few-shot suite as files; `protocol` says how it was run, where it is not the usual way.
+fn write_fewshot(result: &SuiteResult, protocol: &[String], out: &Path) -> anyhow::Result<()> {
     let report = Report {
         title: format!("Few labels: {}", result.set),
         summary: result.leads.iter().map(|l| format!("{l}. ")).collect(),
         few_shot: Some(FewShotTable { result: result.clone(), ours: "surco".into() }),
+        assumed: protocol.to_vec(),
         ..Report::default()
     };
     let files = [

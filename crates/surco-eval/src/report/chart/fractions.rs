@@ -1,4 +1,4 @@
-//! Scores against the share of the training data: a line a model, its interval as a band.
+//! Scores against the share of the training data: a line a model, its intervals as bars and a band.
 
 use super::{Anchor, LOOKS, Scale, Svg, tick_label, ticks};
 use crate::report::input::FractionChart;
@@ -45,6 +45,9 @@ pub(super) fn fraction_chart(chart: &FractionChart) -> String {
         svg.path(above.chain(below), &format!("fill:{colour};fill-opacity:.14;stroke:none"));
         let along = line.points.iter().map(|p| at(p, 1));
         svg.path(along.clone(), &format!("fill:none;stroke:{colour};stroke-width:1.8"));
+        for p in &line.points {
+            svg.path([at(p, 2), at(p, 3)], &format!("fill:none;stroke:{colour};stroke-width:1"));
+        }
         for point in along {
             svg.mark(mark, point, 4.0, &format!("fill:{colour};stroke:{colour};stroke-width:1.4"));
         }

@@ -99,7 +99,15 @@ fn rows(rng: &mut impl Rng) -> Vec<Row> {
             let noise = luck.iter().map(|l| mean + wide * (l + 0.025 * normal(rng)));
             let per_seed: Vec<f64> = noise.collect();
             let Spread { mean, sd, n } = Spread::of(&per_seed);
-            rows.push(Row { method: method.into(), k, mean, sd, n, per_seed });
+            rows.push(Row {
+                method: method.into(),
+                k,
+                mean,
+                sd,
+                n,
+                per_seed,
+                per_class: Vec::new(),
+            });
         }
     }
     rows

@@ -16,7 +16,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use surco_data::{Sample, SeriesTable, read_table};
 use surco_eval::fewshot::{
-    DrawDesign, Episode, SeriesBand, SuiteResult, csv, draw_episodes, leads, markdown,
+    DrawDesign, Episode, SeriesBand, SuiteResult, by_class, csv, draw_episodes, leads, markdown,
     read_recorded,
 };
 use surco_eval::report::{FewShotTable, Report, render_report};
@@ -203,6 +203,7 @@ fn write_fewshot(result: &SuiteResult, protocol: &[String], out: &Path) -> anyho
         title: format!("Few labels: {}", result.set),
         summary: result.leads.iter().map(|l| format!("{l}. ")).collect(),
         few_shot: Some(FewShotTable { result: result.clone(), ours: "surco".into() }),
+        tables: by_class(result).into_iter().collect(),
         assumed: protocol.to_vec(),
         ..Report::default()
     };

@@ -31,7 +31,7 @@ const EVERYDAY: [&str; 13] = [
 ];
 
 /// Heavy dependencies and the rooms that may have them.
-const HEAVY: [(&str, &[&str]); 28] = [
+const HEAVY: [(&str, &[&str]); 29] = [
     ("anyhow", &["surco"]),
     ("argmin", &["surco-eval"]),
     ("argmin-math", &["surco-eval"]),
@@ -42,7 +42,7 @@ const HEAVY: [(&str, &[&str]); 28] = [
     ("bytes", &["surco-collect"]),
     ("clap", &["surco"]),
     ("crc32c", &["surco-store", "surco-learn"]),
-    ("csv", &["surco-raster", "surco-data"]),
+    ("csv", &["surco-raster", "surco-data", "surco-eval"]),
     ("ctrlc", &["surco"]),
     ("fs4", &["surco"]),
     ("indicatif", &["surco"]),
@@ -59,6 +59,7 @@ const HEAVY: [(&str, &[&str]); 28] = [
     ("tch", &["surco-kernels"]),
     ("tokio", &["surco-collect", "surco-serve", "surco-store"]),
     ("tower-http", &["surco-serve"]),
+    ("zip", &["surco-data"]),
     ("zstd", &["surco-store"]),
 ];
 

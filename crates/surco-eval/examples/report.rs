@@ -99,7 +99,15 @@ fn rows(rng: &mut impl Rng) -> Vec<Row> {
             let noise = luck.iter().map(|l| mean + wide * (l + 0.025 * normal(rng)));
             let per_seed: Vec<f64> = noise.collect();
             let Spread { mean, sd, n } = Spread::of(&per_seed);
-            rows.push(Row { method: method.into(), k, mean, sd, n, per_seed });
+            rows.push(Row {
+                method: method.into(),
+                k,
+                mean,
+                sd,
+                n,
+                per_seed,
+                per_class: Vec::new(),
+            });
         }
     }
     rows
@@ -250,6 +258,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             pixel_m: 10.0,
         }),
         sampled: None,
+        drawings: Vec::new(),
         tables: Vec::new(),
         stages: [("Simulate", 9.0), ("Collect", 21.4), ("Pre-train", 204.0), ("Meta-train", 118.0), ("Adapt", 3.1), ("Map", 14.2), ("Evaluate", 42.0)]
             .map(|(name, seconds)| Stage { name: name.into(), seconds })

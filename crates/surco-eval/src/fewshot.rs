@@ -22,7 +22,7 @@ use crate::spread::Spread;
 
 pub use baselines::run_baselines;
 pub use draw::{DrawDesign, DrawError, draw_episodes, fold_episodes};
-pub use lead::{Lead, RecordedError, csv, leads, markdown, read_recorded};
+pub use lead::{Lead, RecordedError, by_class, csv, leads, markdown, read_recorded};
 
 /// A column of a table of series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,6 +90,20 @@ pub struct Row {
     pub n: usize,
     /// Score of each seed, seeds ascending.
     pub per_seed: Vec<f64>,
+    /// Each class over all seeds, by name; empty for scores that others recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub per_class: Vec<ClassRecall>,
+}
+
+/// How much of one class a method finds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassRecall {
+    /// The class.
+    pub class: String,
+    /// Points asked of it, over all seeds.
+    pub asked: u64,
+    /// Share of them named right.
+    pub recall: f64,
 }
 
 /// A suite's table.
@@ -306,7 +320,9 @@ where
     };
     let scores: Vec<_> = episodes.par_iter().map(score).collect::<Result<_, _>>()?;
     let mut pooled: BTreeMap<(usize, u64), Confusion> = BTreeMap::new();
-    for (k, seed, confusion) in scores {
+    let mut by_class: BTreeMap<usize, Classes<'_>> = BTreeMap::new();
+    for (episode, (k, seed, confusion)) in episodes.iter().zip(scores) {
+        count(by_class.entry(k).or_default(), &episode.classes, &confusion);
         match pooled.entry((k, seed)) {
             Entry::Vacant(free) => {
                 free.insert(confusion);
@@ -318,12 +334,36 @@ where
     for ((k, seed), confusion) in pooled {
         by_k.entry(k).or_default().push((seed, confusion.balanced_accuracy()));
     }
-    Ok(by_k.into_iter().map(|(k, scores)| row(method, k, scores)).collect())
+    let rows = by_k.into_iter().map(|(k, scores)| {
+        let classes = by_class.remove(&k).unwrap_or_default();
+        row(method, k, scores, classes)
+    });
+    Ok(rows.collect())
 }
 
-fn row(method: &str, k: usize, mut scores: Vec<(u64, f64)>) -> Row {
+/// Points of each class that were found, and that were asked.
+type Classes<'a> = BTreeMap<&'a str, [u64; 2]>;
+
+fn count<'a>(classes: &mut Classes<'a>, names: &'a [String], confusion: &Confusion) {
+    for (class, name) in names.iter().enumerate() {
+        let row = confusion.counts().row(class);
+        let [found, asked] = classes.entry(name).or_default();
+        *found += row[class];
+        *asked += row.sum();
+    }
+}
+
+fn row(method: &str, k: usize, mut scores: Vec<(u64, f64)>, classes: Classes<'_>) -> Row {
     scores.sort_by_key(|&(seed, _)| seed);
     let per_seed: Vec<f64> = scores.into_iter().map(|(_, score)| score).collect();
     let Spread { mean, sd, n } = Spread::of(&per_seed);
-    Row { method: method.to_string(), k, mean, sd, n, per_seed }
+    let classes = classes.into_iter().filter(|(_, [_, asked])| *asked > 0);
+    let per_class = classes
+        .map(|(class, [found, asked])| ClassRecall {
+            class: class.into(),
+            asked,
+            recall: found as f64 / asked as f64,
+        })
+        .collect();
+    Row { method: method.to_string(), k, mean, sd, n, per_seed, per_class }
 }

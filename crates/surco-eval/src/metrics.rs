@@ -112,6 +112,19 @@ impl Confusion {
         columns.map(|(i, column)| share(column[i], column.sum())).collect()
     }
 
+    /// Intersection over union of each class; `None` for a class in neither truth nor predictions.
+    ///
+    /// # Source
+    /// scikit-learn, `jaccard_score(average=None)`.
+    #[must_use]
+    pub fn ious(&self) -> Vec<Option<f64>> {
+        let iou = |i: usize| {
+            let both = self.0.row(i).sum() + self.0.column(i).sum();
+            share(self.0[[i, i]], both - self.0[[i, i]])
+        };
+        (0..self.classes()).map(iou).collect()
+    }
+
     /// Mean recall over the classes present in the truth; NaN without samples.
     ///
     /// # Source
@@ -173,6 +186,7 @@ mod tests {
         accuracy: f64,
         balanced_accuracy: f64,
         macro_f1: f64,
+        ious: Vec<f64>,
     }
 
     /// Recorded from scikit-learn by `fixtures/metrics.py`.
@@ -184,6 +198,9 @@ mod tests {
         for case in cases {
             let got = Confusion::count(&case.truth, &case.predicted, case.classes).unwrap();
             assert_eq!(Vec::<Vec<u64>>::from(got.clone()), case.confusion);
+            for (got, want) in got.ious().iter().zip(&case.ious) {
+                assert!((got.unwrap_or(0.0) - want).abs() < 1e-12, "IoU: {got:?} is not {want}");
+            }
             for (name, got, want) in [
                 ("accuracy", got.overall_accuracy(), case.accuracy),
                 ("balanced", got.balanced_accuracy(), case.balanced_accuracy),

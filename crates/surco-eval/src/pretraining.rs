@@ -290,10 +290,10 @@ fn findings(set: &str, cells: &[Cell]) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    pub(super) fn table() -> SetTable {
+    pub(crate) fn table() -> SetTable {
         let labels: Vec<String> = (0..600).map(|p| ["a", "b"][p % 2].into()).collect();
         let blocks: Vec<u64> = (0..600).map(|p| p / 20).collect();
         let splits = draw_splits("toy", &labels, &blocks, 3).unwrap();

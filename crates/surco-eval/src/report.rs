@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 use surco_core::Fault;
 
 pub use input::{
-    AreaRow, Chip, ClassGrid, ConfusionTable, Curve, CurvePoint, Facts, FewShotTable, Hole,
-    MapAndTruth, NdviCurve, NdviPoint, Picture, PlainTable, Report, SampledAccuracy, Scene, Stage,
+    AreaRow, Chip, ClassGrid, ConfusionTable, Curve, CurvePoint, Drawing, DrawnFigure, Facts,
+    FewShotTable, FractionChart, FractionLine, Hole, MapAndTruth, NdviCurve, NdviPoint, Picture,
+    PlainTable, RankAxis, Report, SampledAccuracy, Scene, Stage,
 };
 
 /// Why a report could not be made.
@@ -113,6 +114,28 @@ pub fn curve_svg(curve: &Curve) -> String {
     standalone(&chart::learning_chart(curve, &text))
 }
 
+/// A drawing of a report as an SVG file of its own, with its colours inside.
+#[must_use]
+pub fn drawing_svg(drawing: &Drawing) -> String {
+    standalone(&chart::drawing(drawing))
+}
+
+/// A table in Markdown.
+pub(crate) fn markdown_table(head: &[String], rows: &[Vec<String>]) -> String {
+    let mut text = format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(head.len()));
+    rows.iter().for_each(|row| text += &format!("| {} |\n", row.join(" | ")));
+    text
+}
+
+/// A field of a CSV, in quotes where it needs them.
+pub(crate) fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\n']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.into()
+    }
+}
+
 /// A drawing as an SVG file of its own, with its colours inside.
 pub(crate) fn standalone(svg: &str) -> String {
     let style = "<style>:root{--soft:#8a94a0;--accent:#b4501e}text{font:12px system-ui,sans-serif;fill:#333}\
@@ -156,6 +179,12 @@ mod tests {
         let page = render_report(&report).unwrap();
         assert!(!page.contains("<script>alert") && page.contains("a &lt; b &amp; c"));
         assert!(!page.contains("<em>"));
+    }
+
+    #[test]
+    fn a_name_with_a_comma_stays_one_field() {
+        assert_eq!(quoted("a, b"), "\"a, b\"");
+        assert_eq!(quoted("a\"b"), "\"a\"\"b\"");
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn student_two_sided(t: f64, degrees: f64) -> f64 {
 ///
 /// # Source
 /// Abramowitz and Stegun, 26.5.8, evaluated by Lentz's method.
-fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
+pub(crate) fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
     if x <= 0.0 || x >= 1.0 {
         return x.clamp(0.0, 1.0);
     }
@@ -146,7 +146,7 @@ fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
 ///
 /// # Source
 /// Abramowitz and Stegun, 6.1.41.
-fn ln_gamma(x: f64) -> f64 {
+pub(crate) fn ln_gamma(x: f64) -> f64 {
     let (mut x, mut shift) = (x, 0.0);
     while x < 10.0 {
         shift -= x.ln();

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Row, SuiteResult};
+use super::{ClassRecall, Row, SuiteResult};
+use crate::report::{PlainTable, markdown_table};
 use crate::spread::{Paired, Spread};
 
 /// How far our row lies ahead of the best other row at one k.
@@ -82,7 +83,15 @@ pub fn read_recorded(path: &Path) -> Result<Vec<Row>, RecordedError> {
             let per_seed =
                 scores.ok_or_else(|| refuse(format!("{method}, {key}: no numbers `per_seed`")))?;
             let Spread { mean, sd, n } = Spread::of(&per_seed);
-            rows.push(Row { method: method.clone(), k, mean, sd, n, per_seed });
+            rows.push(Row {
+                method: method.clone(),
+                k,
+                mean,
+                sd,
+                n,
+                per_seed,
+                per_class: Vec::new(),
+            });
         }
     }
     if rows.is_empty() {
@@ -126,7 +135,36 @@ pub fn markdown(result: &SuiteResult) -> String {
     }
     text += "\n\n";
     result.leads.iter().for_each(|lead| text += &format!("- {lead}\n"));
+    if let Some(plain) = by_class(result) {
+        text += &format!("\n## {}\n\n{}\n\n", plain.title, plain.caption);
+        text += &markdown_table(&plain.head, &plain.rows);
+    }
     text
+}
+
+/// Recall of each class with the most labels per class, a column a method; nothing where no method has classes.
+#[must_use]
+pub fn by_class(result: &SuiteResult) -> Option<PlainTable> {
+    let k = result.rows.iter().map(|row| row.k).max()?;
+    let rows = result.rows.iter().filter(|row| row.k == k && !row.per_class.is_empty());
+    let rows: Vec<&Row> = rows.collect();
+    let classes = &rows.first()?.per_class;
+    let cell = |row: &Row, class: &str| {
+        let found = row.per_class.iter().find(|own| own.class == class);
+        found.map_or("–".into(), |own| format!("{:.1}", 100.0 * own.recall))
+    };
+    let line = |class: &ClassRecall| {
+        let name = [class.class.clone(), class.asked.to_string()];
+        name.into_iter().chain(rows.iter().map(|row| cell(row, &class.class))).collect()
+    };
+    let head = ["class".to_string(), "asked".into()].into_iter();
+    Some(PlainTable {
+        title: format!("Classes, k = {k}"),
+        caption: "Share of each class named right in %, over all seeds.".into(),
+        head: head.chain(rows.iter().map(|row| row.method.clone())).collect(),
+        rows: classes.iter().map(line).collect(),
+        said: Vec::new(),
+    })
 }
 
 impl std::fmt::Display for Lead {
@@ -147,7 +185,15 @@ mod tests {
 
     fn row(method: &str, per_seed: &[f64]) -> Row {
         let Spread { mean, sd, n } = Spread::of(per_seed);
-        Row { method: method.into(), k: 5, mean, sd, n, per_seed: per_seed.to_vec() }
+        Row {
+            method: method.into(),
+            k: 5,
+            mean,
+            sd,
+            n,
+            per_seed: per_seed.to_vec(),
+            per_class: Vec::new(),
+        }
     }
 
     #[test]
@@ -164,6 +210,22 @@ mod tests {
         let [low, high] = lead.interval.unwrap();
         assert!(low < lead.mean && lead.mean < high);
         assert!(lead.to_string().starts_with("k = 5: +7.0 points on forest"));
+    }
+
+    #[test]
+    fn classes_are_told_with_the_most_labels() {
+        let mut ours = row("surco", &[0.5, 0.75]);
+        let class = |name: &str, recall| ClassRecall { class: name.into(), asked: 8, recall };
+        ours.per_class = vec![class("maize", 0.5), class("wheat", 0.75)];
+        let rows = vec![row("recorded", &[0.1, 0.2]), ours];
+        let (set, metric) = ("toy".into(), "balanced accuracy".into());
+        let result = SuiteResult { set, metric, rows, leads: Vec::new() };
+        let table = by_class(&result).unwrap();
+        assert_eq!(table.head, ["class", "asked", "surco"]);
+        assert_eq!(table.rows[1], ["wheat", "8", "75.0"]);
+        assert!(markdown(&result).ends_with("| maize | 8 | 50.0 |\n| wheat | 8 | 75.0 |\n"));
+        let none = SuiteResult { rows: Vec::new(), ..result };
+        assert_eq!(by_class(&none).map(|t| t.title), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::{Alike, Cell, PretrainingTable, SetTable, Unseen};
 use crate::forecast::HorizonScore;
 use crate::reconstruction::{Gap, GapScore};
-use crate::report::{PlainTable, Report, ReportError, render_report};
+use crate::report::{PlainTable, Report, ReportError, markdown_table, quoted, render_report};
 
 /// One line a cell.
 #[must_use]
@@ -33,15 +33,6 @@ pub fn csv(table: &PretrainingTable) -> String {
     text
 }
 
-/// A field in quotes where it needs them.
-fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\n']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.into()
-    }
-}
-
 /// A table a set, with what it says and how it was measured.
 #[must_use]
 pub fn markdown(table: &PretrainingTable) -> String {
@@ -49,25 +40,18 @@ pub fn markdown(table: &PretrainingTable) -> String {
     for set in &table.sets {
         text += &format!("\n## {}\n\n{}\n\n", set.set, about(set));
         let (head, rows) = grid(set);
-        text += &lines(&head, &rows);
+        text += &markdown_table(&head, &rows);
         text.push('\n');
         set.findings.iter().for_each(|f| text += &format!("- {f}\n"));
     }
     for plain in table.unseen.iter().flat_map(unseen) {
         text += &format!("\n## {}\n\n{}\n\n", plain.title, plain.caption);
-        text += &lines(&plain.head, &plain.rows);
+        text += &markdown_table(&plain.head, &plain.rows);
         text.push('\n');
         plain.said.iter().for_each(|s| text += &format!("- {s}\n"));
     }
     text += "\n## How it was measured\n\n";
     table.protocol.iter().for_each(|p| text += &format!("- {p}\n"));
-    text
-}
-
-/// A table in Markdown.
-fn lines(head: &[String], rows: &[Vec<String>]) -> String {
-    let mut text = format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(head.len()));
-    rows.iter().for_each(|row| text += &format!("| {} |\n", row.join(" | ")));
     text
 }
 
@@ -234,11 +218,5 @@ mod tests {
             page.contains("65.1 ± 5.1 (+10.1: +9.7 to +10.5)") && page.contains("Split by block.")
         );
         assert!(page.contains("pays over random weights in probe 100 %"));
-    }
-
-    #[test]
-    fn a_name_with_a_comma_stays_one_field() {
-        assert_eq!(quoted("a, b"), "\"a, b\"");
-        assert_eq!(quoted("a\"b"), "\"a\"\"b\"");
     }
 }

@@ -7,6 +7,8 @@
 mod areas;
 mod bars;
 mod curves;
+mod fractions;
+mod rank_axis;
 mod ranks;
 mod shots;
 
@@ -18,6 +20,26 @@ pub(super) use curves::{CurveText, learning_chart, ndvi_panel};
 pub(super) use ranks::rank_chart;
 pub(super) use shots::{method_look, shot_chart};
 use surco_core::escape;
+
+use super::input::Drawing;
+
+/// A drawing of a report.
+pub(super) fn drawing(drawing: &Drawing) -> String {
+    match drawing {
+        Drawing::Ranks(axis) => rank_axis::rank_axis(axis),
+        Drawing::Fractions(chart) => fractions::fraction_chart(chart),
+    }
+}
+
+/// Colours of Okabe and Ito, safe for colour-blind readers, with the marks that go with them.
+pub(crate) const LOOKS: [(&str, Mark); 6] = [
+    ("#cc79a7", Mark::Diamond),
+    ("#e69f00", Mark::Square),
+    ("#009e73", Mark::Triangle),
+    ("#56b4e9", Mark::Disc),
+    ("#0072b2", Mark::Square),
+    ("#d55e00", Mark::Cross),
+];
 
 /// Where a value lies on the page.
 #[derive(Clone, Copy)]

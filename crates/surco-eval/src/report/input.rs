@@ -38,6 +38,8 @@ pub struct Report {
     pub areas: Vec<AreaRow>,
     /// Accuracy of the map as the sample of the areas tells it.
     pub sampled: Option<SampledAccuracy>,
+    /// Drawings, above the tables.
+    pub drawings: Vec<DrawnFigure>,
     /// Tables with what they say, one below the other.
     pub tables: Vec<PlainTable>,
     /// Seconds each stage took, in order.
@@ -63,6 +65,53 @@ pub struct PlainTable {
     pub rows: Vec<Vec<String>>,
     /// What it says, one sentence each.
     pub said: Vec<String>,
+}
+
+/// A drawing with what it shows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DrawnFigure {
+    /// What is drawn.
+    pub drawing: Drawing,
+    /// What it shows.
+    pub caption: String,
+}
+
+/// What a drawing is made of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Drawing {
+    /// A critical-difference diagram.
+    Ranks(RankAxis),
+    /// Scores against the share of the training data.
+    Fractions(FractionChart),
+}
+
+/// Average ranks of methods on a line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RankAxis {
+    /// Methods with their average ranks, best first.
+    pub marks: Vec<(String, f64)>,
+    /// Difference from which on two methods differ.
+    pub critical_difference: f64,
+    /// First and last rank of runs of methods that do not differ.
+    pub bars: Vec<[f64; 2]>,
+}
+
+/// Scores of models against the share of the training data, with intervals.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FractionChart {
+    /// What is drawn, above the axis.
+    pub measure: String,
+    /// A line a model.
+    pub lines: Vec<FractionLine>,
+}
+
+/// One line of a [`FractionChart`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FractionLine {
+    /// The model.
+    pub name: String,
+    /// Share of the training data in percent, score, low and high end of its interval; shares ascending.
+    pub points: Vec<[f64; 4]>,
 }
 
 /// How the run went.

@@ -212,6 +212,16 @@ pub(super) fn sections(report: &Report, words: &Words) -> Result<Vec<Section>, R
 
 fn tables(report: &Report, words: &Words, numbers: &mut Numbers) -> Option<Section> {
     let mut blocks = Vec::new();
+    for drawn in &report.drawings {
+        let svg = super::chart::drawing(&drawn.drawing);
+        blocks.push(Block::Charts {
+            number: numbers.figure(),
+            layout: Layout::Wide,
+            charts: vec![Chart { heading: String::new(), svg, narrow: String::new() }],
+            keys: Vec::new(),
+            caption: drawn.caption.clone(),
+        });
+    }
     for table in &report.tables {
         let cell = |(i, text): (usize, &String)| {
             if i == 0 { Cell::words(text.clone()) } else { Cell::figure(text.clone()) }

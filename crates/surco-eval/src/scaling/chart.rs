@@ -1,22 +1,12 @@
 //! Loss against compute: a line a size, and what the law says is best.
 
-use crate::report::chart::{Anchor, Mark, Scale, Svg, tick_label, ticks};
+use crate::report::chart::{Anchor, LOOKS, Scale, Svg, tick_label, ticks};
 use crate::report::standalone;
 
 use super::{ScalingFit, ScalingRun};
 
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 380.0;
-
-/// Colours of Okabe and Ito, safe for colour-blind readers, from the smallest size on.
-const LOOKS: [(&str, Mark); 6] = [
-    ("#cc79a7", Mark::Diamond),
-    ("#e69f00", Mark::Square),
-    ("#009e73", Mark::Triangle),
-    ("#56b4e9", Mark::Disc),
-    ("#0072b2", Mark::Square),
-    ("#d55e00", Mark::Cross),
-];
 
 /// Runs and law as an SVG file of its own: operations and loss, both by their logarithms.
 #[must_use]

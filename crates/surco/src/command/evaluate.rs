@@ -1,6 +1,11 @@
 //! `surco evaluate`: tables beside baselines.
 
+mod eurocropsml;
+mod ftw;
+mod geobench;
+mod pastis;
 mod pretraining;
+mod ranks;
 mod regression;
 mod splits;
 
@@ -11,7 +16,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use surco_data::{Sample, SeriesTable, read_table};
 use surco_eval::fewshot::{
-    DrawDesign, Episode, SeriesBand, SuiteResult, csv, draw_episodes, leads, markdown,
+    DrawDesign, Episode, SeriesBand, SuiteResult, by_class, csv, draw_episodes, leads, markdown,
     read_recorded,
 };
 use surco_eval::report::{FewShotTable, Report, render_report};
@@ -34,9 +39,14 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Suite {
+    Eurocropsml(eurocropsml::Args),
     Fewshot(FewshotArgs),
+    Ftw(ftw::Args),
+    Geobench(geobench::Args),
+    Pastis(pastis::Args),
     Pixels(PixelsArgs),
     Pretraining(pretraining::Args),
+    Ranks(ranks::Args),
     Regression(regression::Args),
     Splits(splits::Args),
 }
@@ -116,6 +126,11 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
         Suite::Fewshot(args) => fewshot(args, device, screen),
         Suite::Pixels(args) => pixels(args, device, screen),
         Suite::Regression(args) => regression::run(args, device, screen),
+        Suite::Eurocropsml(args) => eurocropsml::run(args, device, screen),
+        Suite::Ftw(args) => ftw::run(args, screen),
+        Suite::Geobench(args) => geobench::run(args, screen),
+        Suite::Pastis(args) => pastis::run(args, device, screen),
+        Suite::Ranks(args) => ranks::run(args, screen),
         Suite::Splits(args) => splits::run(args, screen),
         Suite::Pretraining(args) => pretraining::run(args, device, screen),
     }
@@ -158,7 +173,7 @@ fn fewshot(args: &FewshotArgs, device: &Device, screen: &Screen) -> anyhow::Resu
     result.rows.extend(recorded.into_iter().filter(|r| !measured.contains(&r.method)));
     result.leads = leads(&result.rows, "surco");
     if let Some(out) = &args.out {
-        write_fewshot(&result, out)?;
+        write_fewshot(&result, &[], out)?;
     }
     screen.result(&result, &table(&result))?;
     Ok(0)
@@ -182,13 +197,14 @@ fn to_rows(episodes: &mut [Episode], set: &SeriesTable, path: &Path) -> anyhow::
     Ok(())
 }
 
-fn write_fewshot(result: &SuiteResult, out: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(out)
-        .with_context(|| format!("cannot make folder {}", out.display()))?;
+/// The table of a few-shot suite as files; `protocol` says how it was run, where it is not the usual way.
+fn write_fewshot(result: &SuiteResult, protocol: &[String], out: &Path) -> anyhow::Result<()> {
     let report = Report {
         title: format!("Few labels: {}", result.set),
         summary: result.leads.iter().map(|l| format!("{l}. ")).collect(),
         few_shot: Some(FewShotTable { result: result.clone(), ours: "surco".into() }),
+        tables: by_class(result).into_iter().collect(),
+        assumed: protocol.to_vec(),
         ..Report::default()
     };
     let files = [
@@ -197,6 +213,13 @@ fn write_fewshot(result: &SuiteResult, out: &Path) -> anyhow::Result<()> {
         ("table.md", markdown(result)),
         ("report.html", render_report(&report)?),
     ];
+    write_files(out, &files)
+}
+
+/// Writes files of these names and texts into a folder, which is made.
+fn write_files(out: &Path, files: &[(&str, String)]) -> anyhow::Result<()> {
+    std::fs::create_dir_all(out)
+        .with_context(|| format!("cannot make folder {}", out.display()))?;
     for (name, text) in files {
         let path = out.join(name);
         surco_core::write_whole(&path, text.as_bytes())

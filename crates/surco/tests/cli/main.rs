@@ -14,5 +14,6 @@ mod kill;
 mod path;
 mod refusals;
 mod scale;
+mod suites;
 mod valley;
 mod weights;

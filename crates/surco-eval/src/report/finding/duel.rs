@@ -216,7 +216,15 @@ mod tests {
 
     fn row(method: &str, k: usize, per_seed: [f64; 4]) -> Row {
         let Spread { mean, sd, n } = Spread::of(&per_seed);
-        Row { method: method.into(), k, mean, sd, n, per_seed: per_seed.to_vec() }
+        Row {
+            method: method.into(),
+            k,
+            mean,
+            sd,
+            n,
+            per_seed: per_seed.to_vec(),
+            per_class: Vec::new(),
+        }
     }
 
     fn table(ks: &[usize], methods: &[(&str, [f64; 4])]) -> FewShotTable {

@@ -168,6 +168,7 @@ fn report(told: &Told, seconds: f64) -> Report {
         }),
         confusion: confusion(told),
         areas: area_rows(told),
+        drawings: Vec::new(),
         sampled: Some(SampledAccuracy {
             points: told.sample.points.len() as u64,
             value: told.area.overall.value,

@@ -7,9 +7,9 @@ mod unseen;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use surco_core::Progress;
 use surco_data::{Sample, SpectralBand};
+use surco_eval::geobench::runs_csv;
 use surco_eval::pretraining::{
     Column, Measured, PretrainingTable, RANDOM, RAW_FOREST, RAW_LOGISTIC, Scores, SetTable, Splits,
     csv, draw_splits, html, markdown,
@@ -62,7 +62,7 @@ pub(super) struct Args {
     /// Without fine-tuning, which takes most of the time: probes and neighbours alone
     #[arg(long)]
     frozen: bool,
-    /// Folder for table.json, table.csv, table.md and report.html
+    /// Folder for table.json, table.csv, table.md, runs.csv and report.html
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -255,20 +255,14 @@ fn protocol(args: &Args) -> Vec<String> {
 }
 
 fn write(table: &PretrainingTable, out: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(out)
-        .with_context(|| format!("cannot make folder {}", out.display()))?;
     let files = [
         ("table.json", serde_json::to_string_pretty(table)?),
         ("table.csv", csv(table)),
         ("table.md", markdown(table)),
+        ("runs.csv", runs_csv(table)),
         ("report.html", html(table)?),
     ];
-    for (name, text) in files {
-        let path = out.join(name);
-        surco_core::write_whole(&path, text.as_bytes())
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
+    super::write_files(out, &files)
 }
 
 /// Refuses to go on once the user asked to stop.

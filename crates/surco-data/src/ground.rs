@@ -28,6 +28,9 @@ const MOST_PIXEL_M: f64 = 10.0;
 /// The ground of a pixel: nothing where it stands alone.
 type Ground = Option<Arc<Sample>>;
 
+/// A pixel and the ground it shares.
+type Shared = ((usize, usize), Arc<Sample>);
+
 impl Cube {
     /// The mean series of the block of pixels that a pixel looks like, if it looks like one.
     pub(crate) fn ground(&self, row: usize, col: usize) -> Ground {
@@ -48,7 +51,7 @@ impl Cube {
             .step_by(SIDES[0])
             .flat_map(|row| (0..cols).step_by(SIDES[0]).map(move |col| (row, col)))
             .collect();
-        let found: Vec<Vec<((usize, usize), Arc<Sample>)>> =
+        let found: Vec<Vec<Shared>> =
             corners.par_iter().map(|&corner| self.parted(corner, &SIDES)).collect();
         for (at, ground) in found.into_iter().flatten() {
             grounds[at] = Some(ground);
@@ -57,11 +60,7 @@ impl Cube {
     }
 
     /// Pixels of a block that share their ground, with it.
-    fn parted(
-        &self,
-        (row, col): (usize, usize),
-        sides: &[usize],
-    ) -> Vec<((usize, usize), Arc<Sample>)> {
+    fn parted(&self, (row, col): (usize, usize), sides: &[usize]) -> Vec<Shared> {
         let Some((&side, smaller)) = sides.split_first() else { return Vec::new() };
         let pixels = self.block(row, col, side);
         if let Some(ground) = self.alike(&pixels) {

@@ -229,7 +229,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 .collect(),
         }),
         few_shot: Some(FewShotTable {
-            result: SuiteResult { set: "made up".into(), metric: METRIC.into(), rows: rows(&mut rng), leads: Vec::new() },
+            result: SuiteResult { set: "made up".into(), metric: METRIC.into(), rows: rows(&mut rng), leads: Vec::new(), promises: Vec::new() },
             ours: "surco".into(),
         }),
         confusion: Some(ConfusionTable {

@@ -7,6 +7,7 @@
 mod baselines;
 mod draw;
 mod lead;
+mod promise;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -23,6 +24,7 @@ use crate::spread::Spread;
 pub use baselines::run_baselines;
 pub use draw::{DrawDesign, DrawError, draw_episodes, fold_episodes};
 pub use lead::{Lead, RecordedError, by_class, csv, leads, markdown, read_recorded};
+pub use promise::{Asked, Promise, run_promise};
 
 /// A column of a table of series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,6 +120,9 @@ pub struct SuiteResult {
     /// Ours beside the best of the others, one per k.
     #[serde(default)]
     pub leads: Vec<Lead>,
+    /// What our sets of classes and probabilities are worth, one per k that has labels enough to tell.
+    #[serde(default)]
+    pub promises: Vec<Promise>,
 }
 
 /// The one score of few-shot tables.

@@ -2,6 +2,7 @@
 
 pub mod fewshot;
 pub mod fields;
+pub mod folds;
 pub mod forecast;
 pub mod forest;
 pub mod geobench;

@@ -385,7 +385,13 @@ mod tests {
                     rows.push(row("place", k, 0.9));
                 }
             }
-            SuiteResult { set: name.into(), metric: METRIC.into(), rows, leads: Vec::new() }
+            SuiteResult {
+                set: name.into(),
+                metric: METRIC.into(),
+                rows,
+                leads: Vec::new(),
+                promises: Vec::new(),
+            }
         };
         vec![set("a", 0.5), set("b", 0.6), set("c", 0.7)]
     }

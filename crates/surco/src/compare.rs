@@ -6,8 +6,8 @@ use ndarray::{Array2, Array3};
 use surco_core::Progress;
 use surco_data::{BatchSpec, Sample, SpectralBand};
 use surco_eval::fewshot::{
-    Episode, METRIC, Row, SeriesBand, SeriesSet, Shot, SuiteResult, leads, run_baselines,
-    run_method,
+    Asked, Episode, METRIC, Row, SeriesBand, SeriesSet, Shot, SuiteResult, leads, run_baselines,
+    run_method, run_promise,
 };
 use surco_eval::prepare::{columns, fill_gaps};
 use surco_learn::{AdapterFeatures, Features, MOST_UNLABELLED, Unlabelled, adapt};
@@ -31,6 +31,8 @@ pub(crate) struct Comparison<'a> {
     pub(crate) places: Option<&'a [[f64; 2]]>,
     /// How series become batches.
     pub(crate) spec: BatchSpec,
+    /// Block of each point, if sets of classes and probabilities are to be judged on the episodes.
+    pub(crate) blocks: Option<&'a [u64]>,
     /// Series of the same ground without labels, if there are any but those of the set.
     pub(crate) unlabelled: Option<&'a [Sample]>,
 }
@@ -53,6 +55,7 @@ pub(crate) fn compare(
         places: set.places,
     };
     let mut rows = run_baselines(&view, episodes, seed, progress)?;
+    let mut promises = Vec::new();
     let (values, both) = (AdapterFeatures::Values, AdapterFeatures::Both);
     if set.spec.bands.is_empty() {
         let filled = fill_gaps(view.values, view.days);
@@ -97,10 +100,14 @@ pub(crate) fn compare(
         for (name, features, kind, unlabelled) in methods {
             let method = Method { name, features, kind, unlabelled };
             rows.extend(method.run(&view, episodes, progress)?);
+            if let ("surco", Some(blocks)) = (name, set.blocks) {
+                let chances = |asked: Asked<'_>| method.chances(view.labels.len(), asked);
+                promises = run_promise(&view, episodes, blocks, progress, chances)?;
+            }
         }
     }
     let leads = leads(&rows, "surco");
-    Ok(SuiteResult { set: set.name.into(), metric: METRIC.into(), rows, leads })
+    Ok(SuiteResult { set: set.name.into(), metric: METRIC.into(), rows, leads, promises })
 }
 
 /// Where the unlabelled series that an adaptation may look at come from.
@@ -130,30 +137,37 @@ impl Method<'_> {
     ) -> anyhow::Result<Vec<Row>> {
         let predict = |shot: &Shot<'_>| {
             let Episode { support, query, classes, .. } = shot.episode;
-            let some_of = |points: &[usize]| {
-                Unlabelled::new(self.features.select(&spread_over(points, MOST_UNLABELLED)))
-            };
-            let own;
-            let unlabelled = match self.unlabelled {
-                Source::These(these) => these,
-                Source::Asked => {
-                    own = some_of(query);
-                    &own
-                }
-                Source::Others => {
-                    let used: HashSet<usize> = support.iter().chain(query).copied().collect();
-                    let all = 0..view.labels.len();
-                    own = some_of(&all.filter(|p| !used.contains(p)).collect::<Vec<_>>());
-                    &own
-                }
-            };
-            let given = self.features.select(support);
             let labels = &shot.support_labels;
-            let adapter = adapt(&given, labels, classes.len(), unlabelled, self.kind);
-            let chances = adapter.predict(&self.features.select(query));
+            let classes = classes.len();
+            let asked = Asked { support, labels, query, classes, unlabelled: query };
+            let chances = self.chances(view.labels.len(), asked);
             Ok::<_, std::convert::Infallible>(chances.rows().into_iter().map(largest).collect())
         };
         Ok(run_method(view, episodes, self.name, progress, predict)?)
+    }
+
+    /// Probabilities `[query, class]` of what is asked in a set of so many points.
+    fn chances(&self, points: usize, asked: Asked<'_>) -> Array2<f32> {
+        let Asked { support, labels, query, classes, unlabelled } = asked;
+        let some_of = |points: &[usize]| {
+            Unlabelled::new(self.features.select(&spread_over(points, MOST_UNLABELLED)))
+        };
+        let own;
+        let context = match self.unlabelled {
+            Source::These(these) => these,
+            Source::Asked => {
+                own = some_of(unlabelled);
+                &own
+            }
+            Source::Others => {
+                let used: HashSet<usize> = support.iter().chain(query).copied().collect();
+                own = some_of(&(0..points).filter(|p| !used.contains(p)).collect::<Vec<_>>());
+                &own
+            }
+        };
+        let given = self.features.select(support);
+        let adapter = adapt(&given, labels, classes, context, self.kind);
+        adapter.predict(&self.features.select(query))
     }
 }
 
@@ -225,5 +239,6 @@ pub(crate) fn table(result: &SuiteResult) -> String {
         }
     }
     result.leads.iter().for_each(|lead| text += &format!("\n{lead}"));
+    result.promises.iter().for_each(|promise| text += &format!("\n{promise}"));
     text
 }

@@ -135,6 +135,7 @@ pub fn markdown(result: &SuiteResult) -> String {
     }
     text += "\n\n";
     result.leads.iter().for_each(|lead| text += &format!("- {lead}\n"));
+    result.promises.iter().for_each(|promise| text += &format!("- {promise}\n"));
     if let Some(plain) = by_class(result) {
         text += &format!("\n## {}\n\n{}\n\n", plain.title, plain.caption);
         text += &markdown_table(&plain.head, &plain.rows);
@@ -219,7 +220,7 @@ mod tests {
         ours.per_class = vec![class("maize", 0.5), class("wheat", 0.75)];
         let rows = vec![row("recorded", &[0.1, 0.2]), ours];
         let (set, metric) = ("toy".into(), "balanced accuracy".into());
-        let result = SuiteResult { set, metric, rows, leads: Vec::new() };
+        let result = SuiteResult { set, metric, rows, leads: Vec::new(), promises: Vec::new() };
         let table = by_class(&result).unwrap();
         assert_eq!(table.head, ["class", "asked", "surco"]);
         assert_eq!(table.rows[1], ["wheat", "8", "75.0"]);

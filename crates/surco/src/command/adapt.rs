@@ -266,6 +266,7 @@ pub(crate) fn cross_validate(
         labels: &read.labelled.classes,
         places: None,
         spec: read.spec(model),
+        blocks: None,
         unlabelled: Some(&read.unlabelled),
     };
     compare(&set, model, episodes, 0, screen)

@@ -155,6 +155,7 @@ fn fewshot(args: &FewshotArgs, device: &Device, screen: &Screen) -> anyhow::Resu
         .map(|b| SeriesBand { name: b.name.clone(), centre_nm: b.spectral.map(|s| s.centre_nm) })
         .collect();
     let samples: Vec<Sample> = (0..set.labels.len()).map(|p| set.sample(p)).collect();
+    let blocks = set.block_numbers();
     let comparison = Comparison {
         name: &set.name,
         samples: &samples,
@@ -164,6 +165,7 @@ fn fewshot(args: &FewshotArgs, device: &Device, screen: &Screen) -> anyhow::Resu
         labels: &set.labels,
         places: Some(&set.places),
         spec,
+        blocks: Some(&blocks),
         unlabelled: None,
     };
     let recorded = args.recorded.as_deref().map(read_recorded).transpose();
@@ -201,7 +203,12 @@ fn to_rows(episodes: &mut [Episode], set: &SeriesTable, path: &Path) -> anyhow::
 fn write_fewshot(result: &SuiteResult, protocol: &[String], out: &Path) -> anyhow::Result<()> {
     let report = Report {
         title: format!("Few labels: {}", result.set),
-        summary: result.leads.iter().map(|l| format!("{l}. ")).collect(),
+        summary: result
+            .leads
+            .iter()
+            .map(|lead| format!("{lead}. "))
+            .chain(result.promises.iter().map(|promise| format!("{promise}. ")))
+            .collect(),
         few_shot: Some(FewShotTable { result: result.clone(), ours: "surco".into() }),
         tables: by_class(result).into_iter().collect(),
         assumed: protocol.to_vec(),

@@ -234,6 +234,7 @@ mod tests {
             metric: "m".into(),
             rows: rows.collect(),
             leads: Vec::new(),
+            promises: Vec::new(),
         };
         FewShotTable { result, ours: "surco".into() }
     }

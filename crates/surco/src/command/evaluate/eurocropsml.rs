@@ -112,6 +112,7 @@ pub(super) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
         labels: &labels,
         places: Some(&places),
         spec: model.config.spec(&bands, (first.min(last - 364), last + 1)),
+        blocks: None,
         unlabelled: None,
     };
     let result = compare(&comparison, &model, &episodes, 0, screen)?;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use ndarray::{Array2, Axis, s};
 use surco_core::Progress;
 use surco_data::{Sample, SeriesTable, read_table};
-use surco_eval::regression::{Errors, Growth, RegressionForest, beside, block_folds};
+use surco_eval::folds::block_folds;
+use surco_eval::regression::{Errors, Growth, RegressionForest, beside};
 use surco_eval::spread::{Paired, Spread};
 use surco_net::{Device, Model, embed, fresh};
 

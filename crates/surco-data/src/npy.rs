@@ -216,6 +216,12 @@ mod tests {
             told("<M8[ns]", "(1,)", &[0; 8]),
             parse_npz(b"PK", ["data"]).unwrap_err().to_string(),
         ];
-        insta::assert_snapshot!(messages.join("\n"), @"");
+        insta::assert_snapshot!(messages.join("\n"), @r"
+        holds <c8, expected whole or floating-point numbers with the low byte first, or days
+        has 4 bytes for the shape [3]
+        has 4 bytes for the shape [18446744073709551615, 9]
+        holds <M8[ns], expected whole or floating-point numbers with the low byte first, or days
+        is no archive of numpy arrays: invalid Zip archive: Could not find EOCD
+        ");
     }
 }

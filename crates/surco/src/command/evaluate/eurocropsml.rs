@@ -69,30 +69,11 @@ pub(super) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
     let all = read_split(&all)?;
     let test = spread_over(&all.test, args.queries.unwrap_or(usize::MAX));
     let draws = draws(args, &all)?;
-    let used: BTreeSet<&String> = draws.iter().flat_map(|d| &d.train).chain(&test).collect();
-    let files: Vec<&String> = used.into_iter().collect();
+    let used = draws.iter().flat_map(|draw| &draw.train).chain(&test).cloned();
+    let used: BTreeSet<String> = used.collect();
+    let files: Vec<&String> = used.iter().collect();
     let (samples, labels) = read_parcels(&parcels_folder(&args.folder), &files)?;
-    let row: BTreeMap<&str, usize> =
-        files.iter().enumerate().map(|(i, file)| (file.as_str(), i)).collect();
-    let mut left_out = 0;
-    let episodes: Vec<Episode> = draws
-        .iter()
-        .map(|draw| {
-            let support: Vec<usize> = draw.train.iter().map(|file| row[file.as_str()]).collect();
-            let classes: BTreeSet<&String> = support.iter().map(|&p| &labels[p]).collect();
-            let asked = test.iter().map(|file| row[file.as_str()]);
-            let query: Vec<usize> = asked.filter(|&p| classes.contains(&labels[p])).collect();
-            left_out = left_out.max(test.len() - query.len());
-            let classes = classes.into_iter().cloned().collect();
-            Episode { seed: draw.seed, k: draw.k, classes, support, query }
-        })
-        .collect();
-    if left_out > 0 {
-        screen.say(&format!(
-            "{left_out} of {} test parcels are of classes without a label: left out",
-            test.len()
-        ));
-    }
+    let episodes = episodes(draws, &test, &files, &labels, screen);
     let (model, _) = released::model(args.model.as_deref(), device)?;
     let bands = parcel_bands();
     let names: Vec<String> = surco_core::S2_BANDS.iter().map(|b| b.name.into()).collect();
@@ -121,6 +102,35 @@ pub(super) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
     }
     screen.result(&result, &table(&result))?;
     Ok(0)
+}
+
+/// Draws as episodes over parcels in the order of `files`; test parcels of classes without a label are left out.
+fn episodes(
+    draws: Vec<Draw>,
+    test: &[String],
+    files: &[&String],
+    labels: &[String],
+    screen: &Screen,
+) -> Vec<Episode> {
+    let row: BTreeMap<&str, usize> =
+        files.iter().enumerate().map(|(i, file)| (file.as_str(), i)).collect();
+    let mut left_out = 0;
+    let episode = |Draw { seed, k, train }: Draw| {
+        let support: Vec<usize> = train.iter().map(|file| row[file.as_str()]).collect();
+        let classes: BTreeSet<&String> = support.iter().map(|&p| &labels[p]).collect();
+        let asked = test.iter().map(|file| row[file.as_str()]);
+        let query: Vec<usize> = asked.filter(|&p| classes.contains(&labels[p])).collect();
+        left_out = left_out.max(test.len() - query.len());
+        Episode { seed, k, classes: classes.into_iter().cloned().collect(), support, query }
+    };
+    let episodes = draws.into_iter().map(episode).collect();
+    if left_out > 0 {
+        screen.say(&format!(
+            "{left_out} of {} test parcels are of classes without a label: left out",
+            test.len()
+        ));
+    }
+    episodes
 }
 
 /// Parcels to learn from for each number of labels and seed: those published, then draws from all of the split.

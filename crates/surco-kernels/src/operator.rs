@@ -11,7 +11,9 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, ExtensionType, Flex, backend_extension};
 
-use crate::operators::{Attend, Attention, Gelu, Linear, Loss, Mlp, Normalise, SwiGlu};
+use crate::operators::{
+    Attend, Attention, Convolve, Gelu, Halve, Linear, Loss, Mlp, Normalise, NormaliseImage, SwiGlu,
+};
 
 /// A fused operator on a backend: `N` tensors in, one out.
 ///
@@ -55,6 +57,12 @@ pub(crate) enum Fused {
     Mlp(Mlp),
     /// [`crate::masked_loss`] and [`crate::cross_entropy`]: prediction, target, weight.
     Loss(Loss),
+    /// [`crate::convolve`]: images, kernel.
+    Convolve(Convolve),
+    /// [`crate::image_norm`]: images, weight, bias, what is added.
+    ImageNorm(NormaliseImage),
+    /// [`crate::halve`]: images.
+    Halve(Halve),
 }
 
 /// The tensors of a fused operator; those it does not take have no elements.
@@ -109,6 +117,9 @@ macro_rules! each_operator {
             Fused::Attention($o) => $run,
             Fused::Mlp($o) => $run,
             Fused::Loss($o) => $run,
+            Fused::Convolve($o) => $run,
+            Fused::ImageNorm($o) => $run,
+            Fused::Halve($o) => $run,
         }
     };
 }

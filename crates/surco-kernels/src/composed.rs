@@ -5,8 +5,8 @@ use burn::tensor::ops::{AttentionModuleOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Bool, DType, FloatDType, Int, Tensor, TensorData, activation, module};
 
 use crate::{
-    Activation, AttentionLayer, ImageNorm, LossKind, MlpLayer, Norm, NormKind, Projection, Rotary, Segments,
-    Sight,
+    Activation, AttentionLayer, ImageNorm, LossKind, MlpLayer, Norm, NormKind, Projection, Rotary,
+    Segments, Sight,
 };
 
 /// [`crate::norm`].

@@ -347,13 +347,24 @@ impl Operator<Flex, 2> for Convolve {
     fn backward(
         &self,
         inputs: [&FlexTensor; 2],
+        kept: &[FlexTensor],
+        dy: FlexTensor,
+    ) -> [Option<FlexTensor>; 2] {
+        self.backward_of(inputs, kept, dy, [true; 2])
+    }
+
+    fn backward_of(
+        &self,
+        inputs: [&FlexTensor; 2],
         _: &[FlexTensor],
         dy: FlexTensor,
+        wanted: [bool; 2],
     ) -> [Option<FlexTensor>; 2] {
         let (x, dy) = (Flat::new(inputs), flat(&dy));
         let (images, kernel) = Self::on(&x);
-        let (dx, dw) = kernel.backward(images, values(&dy));
-        [like(dx, inputs[0]), like(dw, inputs[1])]
+        let dx = wanted[0].then(|| kernel.images_gradient(images, values(&dy)));
+        let dw = wanted[1].then(|| kernel.gradient(images, values(&dy)));
+        [dx.and_then(|dx| like(dx, inputs[0])), dw.and_then(|dw| like(dw, inputs[1]))]
     }
 }
 

@@ -35,6 +35,17 @@ pub(crate) trait Operator<B: Backend, const N: usize>:
         kept: &[FloatTensor<B>],
         dy: FloatTensor<B>,
     ) -> [Option<FloatTensor<B>>; N];
+
+    /// The same where some inputs need no gradient: an operator may leave those out.
+    fn backward_of(
+        &self,
+        inputs: [&FloatTensor<B>; N],
+        kept: &[FloatTensor<B>],
+        dy: FloatTensor<B>,
+        _wanted: [bool; N],
+    ) -> [Option<FloatTensor<B>>; N] {
+        self.backward(inputs, kept, dy)
+    }
 }
 
 /// The fused operators.
@@ -190,7 +201,8 @@ impl<B: Backend, O: Operator<B, N>, const N: usize> Backward<B, N> for Step<O> {
     ) {
         let dy = grads.consume::<B>(&ops.node);
         let (operator, inputs, kept) = ops.state;
-        let found = operator.backward(inputs.each_ref(), &kept, dy);
+        let wanted = ops.parents.each_ref().map(Option::is_some);
+        let found = operator.backward_of(inputs.each_ref(), &kept, dy, wanted);
         for (parent, gradient) in ops.parents.into_iter().zip(found) {
             if let (Some(node), Some(gradient)) = (parent, gradient) {
                 grads.register::<B>(node.id, gradient);

@@ -2,9 +2,9 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use surco_kernels::{
-    Activation, AdamW, AttentionLayer, ImageNorm, LossKind, MlpLayer, Norm, NormKind, Policy, Precision,
-    Projection, Rotary, Segments, Sight, attend, attention, composed, convolve, cross_entropy, gelu, halve, image_norm, linear,
-    masked_loss, mlp, norm, swiglu,
+    Activation, AdamW, AttentionLayer, ImageNorm, LossKind, MlpLayer, Norm, NormKind, Policy,
+    Precision, Projection, Rotary, Segments, Sight, attend, attention, composed, convolve,
+    cross_entropy, gelu, halve, image_norm, linear, masked_loss, mlp, norm, swiglu,
 };
 
 /// Numbers between −`size` and `size` that are the same on every run.
@@ -457,7 +457,8 @@ fn flat_images(x: Tensor<4>) -> Tensor<1> {
     x.reshape([count])
 }
 
-/// Images narrower than the kernel, several chunks of pixels and groups of taps, channels that fill no vector.
+/// Images narrower than the kernel, several chunks of pixels and groups of taps, channels that fill no vector, and so many that a
+/// tap is cut.
 #[test]
 fn convolutions_agree_with_plain_operators_on_odd_shapes() {
     for (m, rows, columns, from, to, side) in [
@@ -467,6 +468,9 @@ fn convolutions_agree_with_plain_operators_on_odd_shapes() {
         (1, 2, 2, 40, 5, 5),
         (3, 4, 12, 130, 66, 3),
         (2, 6, 6, 15, 64, 1),
+        (1, 3, 4, 330, 9, 3),
+        (1, 2, 3, 600, 3, 3),
+        (1, 3, 2, 7, 600, 3),
     ] {
         let (x, kernel) = ([m, rows, columns, from], [to, from, side, side]);
         let inputs: [Input<'_>; 2] = [(&x, 1.0), (&kernel, 0.3)];
@@ -482,11 +486,8 @@ fn norms_of_images_agree_with_plain_operators() {
         let channels = [shape[3]];
         let inputs: [Input<'_>; 4] =
             [(&shape, 2.0), (&channels, 1.0), (&channels, 1.0), (&shape, 1.0)];
-        let norm = |t: &[Tensor<1>]| ImageNorm {
-            weight: t[1].clone(),
-            bias: t[2].clone(),
-            epsilon: 1e-5,
-        };
+        let norm =
+            |t: &[Tensor<1>]| ImageNorm { weight: t[1].clone(), bias: t[2].clone(), epsilon: 1e-5 };
         agree(&format!("{shape:?}"), &inputs[..3], &|t| {
             flat_images(image_norm(images(&t[0], shape), norm(t), None, 1.0))
         });

@@ -170,7 +170,8 @@ impl WithSimd for Backward<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { norm: ImageNorm { weight, leak, pixels, .. }, x, normed, dx, beside, sums } = self;
+        let Self { norm: ImageNorm { weight, leak, pixels, .. }, x, normed, dx, beside, sums } =
+            self;
         let width = weight.len();
         let Normed { moments, y, dy } = normed;
         let (mean, spread) = moments.split_at(width);
@@ -191,14 +192,16 @@ impl WithSimd for Backward<'_> {
         }
         add_rows(simd, sum, dx);
         for (g, x) in dx.chunks_exact(width).zip(x.chunks_exact(width)) {
-            let unit = x.iter().zip(mean).zip(spread).map(|((x, mean), spread)| (x - mean) * spread);
+            let unit =
+                x.iter().zip(mean).zip(spread).map(|((x, mean), spread)| (x - mean) * spread);
             for ((along, g), unit) in along.iter_mut().zip(g).zip(unit) {
                 *along += g * unit;
             }
         }
         let share = 1.0 / pixels as f32;
         for (g, x) in dx.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-            let unit = x.iter().zip(mean).zip(spread).map(|((x, mean), spread)| (x - mean) * spread);
+            let unit =
+                x.iter().zip(mean).zip(spread).map(|((x, mean), spread)| (x - mean) * spread);
             let scale = spread.iter().zip(weight).map(|(spread, weight)| spread * weight);
             let sums = sum.iter().zip(&*along);
             for (((g, unit), scale), (sum, along)) in g.iter_mut().zip(unit).zip(scale).zip(sums) {
@@ -228,7 +231,9 @@ impl Halving {
     fn window(&self, y: usize, x: usize) -> impl Iterator<Item = usize> + use<> {
         let Self { rows, columns, channels, rim } = *self;
         let along = move |at: usize, side: usize| {
-            (2 * at..2 * at + 2).filter(move |i| (rim..side + rim).contains(i)).map(move |i| i - rim)
+            (2 * at..2 * at + 2)
+                .filter(move |i| (rim..side + rim).contains(i))
+                .map(move |i| i - rim)
         };
         along(y, rows)
             .flat_map(move |y| along(x, columns).map(move |x| (y * columns + x) * channels))
@@ -236,7 +241,8 @@ impl Halving {
 
     pub(crate) fn forward(&self, x: &[f32]) -> Buffer {
         let [rows, columns] = self.halved();
-        let (image, half) = (self.rows * self.columns * self.channels, rows * columns * self.channels);
+        let (image, half) =
+            (self.rows * self.columns * self.channels, rows * columns * self.channels);
         let mut y = Buffer::fresh(x.len() / image.max(1) * half);
         let pairs = x.par_chunks_exact(image.max(1)).zip(y.par_chunks_exact_mut(half.max(1)));
         pairs.for_each(|(x, y)| run(Halve { by: *self, x, y }));
@@ -246,7 +252,8 @@ impl Halving {
     /// The gradient goes to the first of the largest.
     pub(crate) fn backward(&self, x: &[f32], y: &[f32], dy: &[f32]) -> Buffer {
         let [rows, columns] = self.halved();
-        let (image, half) = (self.rows * self.columns * self.channels, rows * columns * self.channels);
+        let (image, half) =
+            (self.rows * self.columns * self.channels, rows * columns * self.channels);
         let mut dx = Buffer::fresh(x.len());
         let ins = x.par_chunks_exact(image.max(1)).zip(y.par_chunks_exact(half.max(1)));
         let outs = dy.par_chunks_exact(half.max(1)).zip(dx.par_chunks_exact_mut(image.max(1)));

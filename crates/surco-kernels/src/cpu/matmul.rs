@@ -9,6 +9,8 @@
 
 use pulp::{Simd, WithSimd};
 
+use super::Buffer;
+
 /// Rows of the largest tile.
 const MOST_ROWS: usize = 12;
 
@@ -54,9 +56,9 @@ impl<'a> View<'a> {
 }
 
 /// The right-hand side of a product, `[inner, outer]`, in panels.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Packed {
-    values: Vec<f32>,
+    values: Buffer,
     bias: Vec<f32>,
     inner: usize,
     outer: usize,
@@ -85,6 +87,39 @@ impl Packed {
         packed
     }
 
+    /// Room for `[inner, outer]`, to be written panel by panel.
+    #[inline(always)]
+    pub(crate) fn room<S: Simd>(inner: usize, outer: usize) -> Self {
+        let mut packed = Self::default();
+        packed.reserve::<S>(inner, outer);
+        packed
+    }
+
+    /// Makes room for another matrix in the same memory, without bias. Gives the number of values.
+    #[inline(always)]
+    fn reserve<S: Simd>(&mut self, inner: usize, outer: usize) -> usize {
+        let panel = Self::panel_of::<S>(outer);
+        (self.inner, self.outer, self.panel) = (inner, outer, panel);
+        self.bias.clear();
+        let length = outer.div_ceil(panel) * panel * inner;
+        if self.values.len() < length {
+            self.values = Buffer::fresh(length);
+        }
+        length
+    }
+
+    /// The lines of a panel one after another, of as many columns each as a panel has. What columns beyond the matrix hold does
+    /// not matter.
+    pub(crate) fn panel_mut(&mut self, panel: usize) -> (&mut [f32], usize) {
+        let length = self.panel * self.inner;
+        (&mut self.values[panel * length..][..length], self.panel)
+    }
+
+    /// Number of panels.
+    pub(crate) fn panels(&self) -> usize {
+        self.outer.div_ceil(self.panel.max(1))
+    }
+
     /// As [`Packed::fill`], with columns of zeros up to the next whole panel. Gives their number.
     #[inline(always)]
     pub(crate) fn fill_wide<S: Simd>(&mut self, b: View<'_>, inner: usize, outer: usize) -> usize {
@@ -96,77 +131,55 @@ impl Packed {
     /// Packs another matrix into the same memory, without bias.
     #[inline(always)]
     pub(crate) fn fill<S: Simd>(&mut self, b: View<'_>, inner: usize, outer: usize) {
-        self.fill_stacked::<S>(&[b], inner, outer);
-    }
-
-    /// Packs matrices `[inner, outer]`, one under another, into the same memory, without bias.
-    #[inline(always)]
-    pub(crate) fn fill_stacked<S: Simd>(&mut self, parts: &[View<'_>], inner: usize, outer: usize) {
-        let panel = Self::panel_of::<S>(outer);
-        (self.inner, self.outer, self.panel) = (inner * parts.len(), outer, panel);
-        self.bias.clear();
-        let length = outer.div_ceil(panel) * panel * self.inner;
-        if self.values.len() < length {
-            self.values.resize(length, 0.0);
-        }
-        if self.inner == 0 || outer == 0 {
+        let length = self.reserve::<S>(inner, outer);
+        let panel = self.panel;
+        if inner == 0 || outer == 0 {
             return;
         }
-        parts.iter().for_each(|part| part.check(inner, outer));
-        for (p, block) in self.values[..length].chunks_exact_mut(panel * self.inner).enumerate() {
+        b.check(inner, outer);
+        for (p, block) in self.values[..length].chunks_exact_mut(panel * inner).enumerate() {
             let first = p * panel;
             let width = panel.min(outer - first);
-            for (part, lines) in parts.iter().zip(block.chunks_exact_mut(panel * inner)) {
-                lay(lines, panel, part.at_column(first), width);
+            if width < panel {
+                block.chunks_exact_mut(panel).for_each(|line| line[width..].fill(0.0));
+            }
+            if b.row == 1 && b.col != 1 {
+                across(block, panel, (&b.data[first * b.col..], b.col), (inner, width));
+                continue;
+            }
+            for (k, line) in block.chunks_exact_mut(panel).enumerate() {
+                let start = k * b.row + first * b.col;
+                if b.col == 1 && width == panel {
+                    // A known length is copied by vectors, not by a call.
+                    let from = b.data[start..start + panel].as_chunks::<4>().0;
+                    line.as_chunks_mut::<4>().0.copy_from_slice(from);
+                } else if b.col == 1 {
+                    line[..width].copy_from_slice(&b.data[start..start + width]);
+                } else {
+                    for (j, value) in line[..width].iter_mut().enumerate() {
+                        *value = b.data[start + j * b.col];
+                    }
+                }
             }
         }
     }
 }
 
-/// Writes the first `width` columns of a matrix as lines of a panel.
+/// Writes rows of `inner` values, one every `stride`, as the first `width` columns of the lines of a block.
 #[inline(always)]
-fn lay(lines: &mut [f32], panel: usize, b: View<'_>, width: usize) {
-    if width < panel {
-        lines.chunks_exact_mut(panel).for_each(|line| line[width..].fill(0.0));
-    }
-    if b.row == 1 && b.col != 1 {
-        let inner = lines.len() / panel;
-        return across(lines, panel, width, |j| b.data[j * b.col..][..inner].iter());
-    }
-    if b.row < b.col {
-        return across(lines, panel, width, |j| b.data[j * b.col..].iter().step_by(b.row));
-    }
-    for (k, line) in lines.chunks_exact_mut(panel).enumerate() {
-        let start = k * b.row;
-        if b.col == 1 && width == panel {
-            // A known length is copied by vectors, not by a call.
-            let from = b.data[start..start + panel].as_chunks::<4>().0;
-            line.as_chunks_mut::<4>().0.copy_from_slice(from);
-        } else if b.col == 1 {
-            line[..width].copy_from_slice(&b.data[start..start + width]);
-        } else {
-            for (value, from) in line[..width].iter_mut().zip(b.data[start..].iter().step_by(b.col))
-            {
-                *value = *from;
-            }
-        }
-    }
-}
-
-/// Writes rows as the first `width` columns of the lines of a block, each line one step further along every row.
-#[inline(always)]
-fn across<'a, I: Iterator<Item = &'a f32>>(
+fn across(
     block: &mut [f32],
     panel: usize,
-    width: usize,
-    row: impl Fn(usize) -> I,
+    (data, stride): (&[f32], usize),
+    (inner, width): (usize, usize),
 ) {
+    let row = |j: usize| &data[j * stride..][..inner];
     let mut j = 0;
     // Four rows at a time: one store for four values.
     while j + 4 <= width {
         let (a, b, c, d) = (row(j), row(j + 1), row(j + 2), row(j + 3));
         let lines = block[j..].chunks_mut(panel);
-        for (line, (((a, b), c), d)) in lines.zip(a.zip(b).zip(c).zip(d)) {
+        for (line, (((a, b), c), d)) in lines.zip(a.iter().zip(b).zip(c).zip(d)) {
             line[..4].copy_from_slice(&[*a, *b, *c, *d]);
         }
         j += 4;

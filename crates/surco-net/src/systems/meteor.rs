@@ -163,11 +163,20 @@ impl Normed {
 
     /// Without a leak or anything added.
     fn straight(&self, x_myxd: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<4> {
-        self.norm.forward(convolve(x_myxd, self.weight.val()), pass, After { beside: None, leak: 1.0 })
+        self.norm.forward(
+            convolve(x_myxd, self.weight.val()),
+            pass,
+            After { beside: None, leak: 1.0 },
+        )
     }
 
     /// Leaky, onto what is beside it, if anything.
-    fn leaky(&self, x_myxd: Tensor<4>, pass: &mut Pass<'_>, beside: Option<Tensor<4>>) -> Tensor<4> {
+    fn leaky(
+        &self,
+        x_myxd: Tensor<4>,
+        pass: &mut Pass<'_>,
+        beside: Option<Tensor<4>>,
+    ) -> Tensor<4> {
         let after = After { beside, leak: LEAK };
         self.norm.forward(convolve(x_myxd, self.weight.val()), pass, after)
     }

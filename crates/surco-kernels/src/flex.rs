@@ -388,7 +388,7 @@ impl Operator<Flex, 4> for NormaliseImage {
         let (y, moments) = self.on(&inputs).forward(inputs.slice(0), inputs.optional(3));
         let y = tensor(y, shape);
         let count = Shape::from([moments.len()]);
-        let kept = keep.then(|| vec![tensor(moments, count), y.clone()]).unwrap_or_default();
+        let kept = if keep { vec![tensor(moments, count), y.clone()] } else { Vec::new() };
         (y, kept)
     }
 
@@ -425,7 +425,7 @@ impl Operator<Flex, 1> for Halve {
         let [rows, columns] = halving.halved();
         let y = halving.forward(Flat::new(inputs).slice(0));
         let y = tensor(y, Shape::from([m, rows, columns, channels]));
-        let kept = keep.then(|| vec![y.clone()]).unwrap_or_default();
+        let kept = if keep { vec![y.clone()] } else { Vec::new() };
         (y, kept)
     }
 

@@ -251,7 +251,10 @@ pub fn convolve(x_myxc: Tensor<4>, kernel_ocyx: Tensor<4>) -> Tensor<4> {
 }
 
 /// Normalises each channel of each image, adds another tensor of the same shape if there is one, and multiplies what is then below
-/// zero by `leak`, above 0 and at most 1.
+/// zero by `leak`.
+///
+/// # Panics
+/// If `leak` is not above 0 and at most 1.
 #[must_use]
 pub fn image_norm(
     x_myxc: Tensor<4>,
@@ -270,6 +273,9 @@ pub fn image_norm(
 
 /// The largest of every two by two pixels, beyond a rim of 0 or 1 pixels that is never the largest; an odd last row or column
 /// is left out.
+///
+/// # Panics
+/// If the rim is wider.
 #[must_use]
 pub fn halve(x_myxc: Tensor<4>, rim: usize) -> Tensor<4> {
     assert!(rim <= 1, "a rim of {rim} holds whole windows");

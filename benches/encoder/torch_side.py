@@ -2,10 +2,10 @@
 
     python3 torch_side.py WORK FOLDER THREADS [DEVICE]
 
-WORK is a name that `surco bench` uses: train-128, infer-384, infer-128-bf16, presto-110, gelu,
+WORK is a name that `surco bench` uses: train-128, fomaml, infer-384, infer-128-bf16, presto-110, gelu,
 layer-norm-backward ...
 FOLDER holds weights.safetensors and batch.safetensors, which `surco bench` draws from a seed. Each line of stdin
-is a number of runs; the answer is one JSON line with the milliseconds of each and what came out. At the end
+is a number of runs; the answer is one JSON line with the milliseconds of each, those of processor of one and what came out. At the end
 of stdin the last line says the most memory the process ever held. Needs torch, and nothing else.
 """
 
@@ -184,6 +184,81 @@ def presto(work, folder, device):
     return infer
 
 
+class Normed(nn.Module):
+    """A convolution without bias and the norm of each channel of each image."""
+
+    def __init__(self, a, b, side):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(b, a, side, side))
+        self.norm = nn.GroupNorm(b, b)
+
+    def forward(self, x):
+        return self.norm(F.conv2d(x, self.weight, padding=self.weight.shape[2] // 2))
+
+
+class MeteorBlock(nn.Module):
+    """Three convolutions beside one of a pixel, then halved but for the last."""
+
+    def __init__(self, a, b, rim):
+        super().__init__()
+        self.convolutions = nn.ModuleList([Normed(a, b, 3), Normed(b, b, 3), Normed(b, b, 3)])
+        self.beside, self.rim = Normed(a, b, 1), rim
+
+    def forward(self, x):
+        first, second, third = self.convolutions
+        y = F.leaky_relu(second(F.leaky_relu(first(x))))
+        x = F.leaky_relu(third(y) + self.beside(x))
+        return x if self.rim is None else F.max_pool2d(x, 2, 2, self.rim)
+
+
+class Meteor(nn.Module):
+    """METEOR's ResNet-12 (Russwurm et al. 2024, https://doi.org/10.1038/s43247-023-01146-0)."""
+
+    def __init__(self, bands=15, widths=(64, 128, 256, 512)):
+        super().__init__()
+        sides = zip((bands, *widths), widths, (0, 0, 1, None))
+        self.blocks = nn.ModuleList([MeteorBlock(a, b, rim) for a, b, rim in sides])
+        self.score = nn.Parameter(torch.empty(widths[-1], 1))
+        self.bias = nn.Parameter(torch.empty(1))
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x.mean((2, 3)) @ self.score + self.bias
+
+
+def fomaml(work, folder, device):
+    """An outer step of FOMAML: one inner step a task, the gradient at its end, Adam."""
+    model = Meteor()
+    model.load_state_dict(tensors(f"{folder}/weights.safetensors"))
+    model.to(device)
+    batch = tensors(f"{folder}/batch.safetensors")
+    support, query = batch["support"].to(device), batch["query"].to(device)
+    is_class = torch.zeros(support.shape[1], 1, device=device)
+    is_class[: support.shape[1] // 4] = 1
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-5)
+    start = dict(model.named_parameters())
+
+    def loss(weights, images):
+        said = torch.func.functional_call(model, weights, (images,))
+        return F.binary_cross_entropy_with_logits(said, is_class)
+
+    def step():
+        total = 0.0
+        optimizer.zero_grad()
+        for learned, asked in zip(support, query):
+            slopes = torch.autograd.grad(loss(start, learned), start.values())
+            # The slopes are numbers, so that what is asked reaches the start as it is: the first order.
+            end = {name: w - 0.01 * g for (name, w), g in zip(start.items(), slopes)}
+            share = loss(end, asked) / len(support)
+            share.backward()
+            total += share.detach()
+        optimizer.step()
+        return total
+
+    return step
+
+
 def operator(work, folder, device):
     """One operator, forward or forward and backward from a gradient of ones."""
     name, backward = work.removesuffix("-backward"), work.endswith("-backward")
@@ -234,11 +309,12 @@ def main():
     torch.set_num_threads(int(threads))
     device = torch.device(device[0] if device else "cpu")
     base_mb = peak_mb()
-    make = {"train": encoder, "infer": encoder, "presto": presto}.get(work.split("-")[0], operator)
+    makers = {"train": encoder, "infer": encoder, "presto": presto, "fomaml": fomaml}
+    make = makers.get(work.split("-")[0], operator)
     run = make(work, folder, device)
     last = None
     for line in sys.stdin:
-        times = []
+        times, busy = [], time.process_time()
         for _ in range(int(line)):
             last = None
             started = time.perf_counter()
@@ -246,8 +322,9 @@ def main():
             if device.type == "cuda":
                 torch.cuda.synchronize()
             times.append((time.perf_counter() - started) * 1e3)
+        cpu_ms = (time.process_time() - busy) * 1e3 / len(times)
         value = last.detach().float().abs().mean().item()
-        print(json.dumps({"ms": times, "value": value}), flush=True)
+        print(json.dumps({"ms": times, "cpu_ms": cpu_ms, "value": value}), flush=True)
     print(json.dumps({"base_mb": base_mb, "peak_mb": peak_mb()}), flush=True)
 
 

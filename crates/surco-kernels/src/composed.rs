@@ -1,12 +1,12 @@
 //! The same layers of plain Burn operators: what every other device runs, and what the fused ones are
 //! tested against.
 
-use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::ops::{AttentionModuleOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Bool, DType, FloatDType, Int, Tensor, TensorData, activation, module};
 
 use crate::{
-    Activation, AttentionLayer, LossKind, MlpLayer, Norm, NormKind, Projection, Rotary, Segments,
-    Sight,
+    Activation, AttentionLayer, ImageNorm, LossKind, MlpLayer, Norm, NormKind, Projection, Rotary,
+    Segments, Sight,
 };
 
 /// [`crate::norm`].
@@ -164,4 +164,36 @@ fn rotate(x_nhe: Tensor<3>, rotary: &Rotary) -> Tensor<3> {
     let (a, b) = (x_nhe.clone().narrow(2, 0, e / 2), x_nhe.narrow(2, e / 2, e / 2));
     let turned_a = a.clone() * cos.clone() - b.clone() * sin.clone();
     Tensor::cat(vec![turned_a, b * cos + a * sin], 2)
+}
+
+/// [`crate::convolve`].
+pub fn convolve(x_myxc: Tensor<4>, kernel_ocyx: Tensor<4>) -> Tensor<4> {
+    let rim = kernel_ocyx.dims()[2] / 2;
+    let options = ConvOptions::new([1; 2], [rim; 2], [1; 2], 1);
+    let y_moyx = module::conv2d(x_myxc.permute([0, 3, 1, 2]), kernel_ocyx, None, options);
+    y_moyx.permute([0, 2, 3, 1])
+}
+
+/// [`crate::image_norm`].
+pub fn image_norm(
+    x_myxc: Tensor<4>,
+    norm: ImageNorm,
+    beside_myxc: Option<Tensor<4>>,
+    leak: f64,
+) -> Tensor<4> {
+    let apart = x_myxc.clone() - x_myxc.mean_dims(&[1, 2]);
+    let variance = apart.clone().square().mean_dims(&[1, 2]);
+    let unit = apart * (variance + norm.epsilon).sqrt().recip();
+    let y = unit * norm.weight.unsqueeze() + norm.bias.unsqueeze();
+    let y = match beside_myxc {
+        Some(beside) => y + beside,
+        None => y,
+    };
+    activation::leaky_relu(y, leak)
+}
+
+/// [`crate::halve`].
+pub fn halve(x_myxc: Tensor<4>, rim: usize) -> Tensor<4> {
+    let options = MaxPoolOptions::new([2; 2]).with_padding([rim; 2]);
+    module::max_pool2d(x_myxc.permute([0, 3, 1, 2]), options).permute([0, 2, 3, 1])
 }

@@ -6,12 +6,16 @@ use burn::tensor::{DType, Shape};
 
 use crate::cpu::Buffer;
 use crate::cpu::attend::Heads;
+use crate::cpu::convolve::{Images, Kernel};
+use crate::cpu::image::{Halving, ImageNorm, Normed};
 use crate::cpu::mixer::{self, Mixer};
 use crate::cpu::mlp::{self};
 use crate::cpu::norm::RowNorm;
 use crate::cpu::{elementwise, loss, series};
 use crate::operator::Operator;
-use crate::operators::{Attend, Attention, Gelu, Linear, Loss, Mlp, Normalise, SwiGlu};
+use crate::operators::{
+    Attend, Attention, Convolve, Gelu, Halve, Linear, Loss, Mlp, Normalise, NormaliseImage, SwiGlu,
+};
 use crate::shared::bytes;
 
 /// A tensor of these values.
@@ -312,5 +316,127 @@ impl Operator<Flex, 3> for Loss {
         let parts = [x.slice(0), x.slice(1), x.slice(2)];
         let slope = loss::slope(self.kind, parts, columns, values(&dy)[0]);
         [like(slope, inputs[0]), None, None]
+    }
+}
+
+/// Sizes of a tensor of four axes.
+fn sizes(tensor: &FlexTensor) -> [usize; 4] {
+    let shape = tensor.layout().shape();
+    std::array::from_fn(|axis| shape[axis])
+}
+
+impl Convolve {
+    fn on<'a>(inputs: &'a Flat<2>) -> (Images<'a>, Kernel<'a>) {
+        let [_, rows, columns, channels] = sizes(&inputs.0[0]);
+        let [to, from, side, _] = sizes(&inputs.0[1]);
+        (
+            Images { values: inputs.slice(0), rows, columns, channels },
+            Kernel { values: inputs.slice(1), from, to, side },
+        )
+    }
+}
+
+impl Operator<Flex, 2> for Convolve {
+    fn forward(&self, inputs: [&FlexTensor; 2], _: bool) -> (FlexTensor, Vec<FlexTensor>) {
+        let inputs = Flat::new(inputs);
+        let (images, kernel) = Self::on(&inputs);
+        let [m, rows, columns, _] = sizes(&inputs.0[0]);
+        (tensor(kernel.forward(images), Shape::from([m, rows, columns, kernel.to])), Vec::new())
+    }
+
+    fn backward(
+        &self,
+        inputs: [&FlexTensor; 2],
+        kept: &[FlexTensor],
+        dy: FlexTensor,
+    ) -> [Option<FlexTensor>; 2] {
+        self.backward_of(inputs, kept, dy, [true; 2])
+    }
+
+    fn backward_of(
+        &self,
+        inputs: [&FlexTensor; 2],
+        _: &[FlexTensor],
+        dy: FlexTensor,
+        wanted: [bool; 2],
+    ) -> [Option<FlexTensor>; 2] {
+        let (x, dy) = (Flat::new(inputs), flat(&dy));
+        let (images, kernel) = Self::on(&x);
+        let dx = wanted[0].then(|| kernel.images_gradient(images, values(&dy)));
+        let dw = wanted[1].then(|| kernel.gradient(images, values(&dy)));
+        [dx.and_then(|dx| like(dx, inputs[0])), dw.and_then(|dw| like(dw, inputs[1]))]
+    }
+}
+
+impl NormaliseImage {
+    fn on<'a>(&self, inputs: &'a Flat<4>) -> ImageNorm<'a> {
+        let [_, rows, columns, _] = sizes(&inputs.0[0]);
+        ImageNorm {
+            weight: inputs.slice(1),
+            bias: inputs.slice(2),
+            epsilon: self.epsilon as f32,
+            leak: self.leak as f32,
+            pixels: rows * columns,
+        }
+    }
+}
+
+impl Operator<Flex, 4> for NormaliseImage {
+    fn forward(&self, inputs: [&FlexTensor; 4], keep: bool) -> (FlexTensor, Vec<FlexTensor>) {
+        let shape = inputs[0].layout().shape().clone();
+        let inputs = Flat::new(inputs);
+        let (y, moments) = self.on(&inputs).forward(inputs.slice(0), inputs.optional(3));
+        let y = tensor(y, shape);
+        let count = Shape::from([moments.len()]);
+        let kept = if keep { vec![tensor(moments, count), y.clone()] } else { Vec::new() };
+        (y, kept)
+    }
+
+    fn backward(
+        &self,
+        inputs: [&FlexTensor; 4],
+        kept: &[FlexTensor],
+        dy: FlexTensor,
+    ) -> [Option<FlexTensor>; 4] {
+        let (x, dy) = (Flat::new(inputs), flat(&dy));
+        let normed = Normed { moments: values(&kept[0]), y: values(&kept[1]), dy: values(&dy) };
+        let has_beside = x.optional(3).is_some();
+        let g = self.on(&x).backward(x.slice(0), normed, has_beside);
+        [
+            like(g.dx, inputs[0]),
+            like(g.weight, inputs[1]),
+            like(g.bias, inputs[2]),
+            like(g.beside, inputs[3]),
+        ]
+    }
+}
+
+impl Halve {
+    fn on(&self, x: &FlexTensor) -> Halving {
+        let [_, rows, columns, channels] = sizes(x);
+        Halving { rows, columns, channels, rim: self.rim }
+    }
+}
+
+impl Operator<Flex, 1> for Halve {
+    fn forward(&self, inputs: [&FlexTensor; 1], keep: bool) -> (FlexTensor, Vec<FlexTensor>) {
+        let [m, .., channels] = sizes(inputs[0]);
+        let halving = self.on(inputs[0]);
+        let [rows, columns] = halving.halved();
+        let y = halving.forward(Flat::new(inputs).slice(0));
+        let y = tensor(y, Shape::from([m, rows, columns, channels]));
+        let kept = if keep { vec![y.clone()] } else { Vec::new() };
+        (y, kept)
+    }
+
+    fn backward(
+        &self,
+        inputs: [&FlexTensor; 1],
+        kept: &[FlexTensor],
+        dy: FlexTensor,
+    ) -> [Option<FlexTensor>; 1] {
+        let (x, dy) = (Flat::new(inputs), flat(&dy));
+        let dx = self.on(inputs[0]).backward(x.slice(0), values(&kept[0]), values(&dy));
+        [like(dx, inputs[0])]
     }
 }

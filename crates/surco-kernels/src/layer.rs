@@ -41,6 +41,17 @@ pub struct Projection {
     pub bias: Option<Tensor<1>>,
 }
 
+/// A norm of each channel of each image over its pixels (Ulyanov et al. 2016).
+#[derive(Clone, Debug)]
+pub struct ImageNorm {
+    /// Scale, `[c]`.
+    pub weight: Tensor<1>,
+    /// Shift, `[c]`.
+    pub bias: Tensor<1>,
+    /// Added under the root.
+    pub epsilon: f64,
+}
+
 /// The attention half of a pre-norm block: `x + out(attend(qkv(norm(x))))`.
 #[derive(Clone, Debug)]
 pub struct AttentionLayer {

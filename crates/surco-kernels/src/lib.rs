@@ -7,7 +7,10 @@
 //! Token matrices are `[n, d]`: the tokens of all series one after another, without padding; see
 //! [`Segments`]. Nothing here knows what a token is.
 //!
-//! Axes in names: `n` tokens, `d` width, `h` hidden width or heads, `e` width of a head.
+//! Images are `[m, y, x, c]`: pixel by pixel, all channels of a pixel together.
+//!
+//! Axes in names: `n` tokens, `d` width, `h` hidden width or heads, `e` width of a head; `m` images, `y` and `x` their rows
+//! and columns, `c` channels, `o` channels of the output.
 
 use burn::backend::{Dispatch, DispatchDevice};
 use burn::tensor::{DType, Tensor, activation};
@@ -26,13 +29,15 @@ mod shared;
 
 pub use adamw::AdamW;
 pub use layer::{
-    Activation, AttentionLayer, MlpLayer, Norm, NormKind, Policy, Precision, Projection,
+    Activation, AttentionLayer, ImageNorm, MlpLayer, Norm, NormKind, Policy, Precision, Projection,
 };
 pub use operators::LossKind;
 pub use segments::{Segments, Sight};
 
 use operator::{Fused, FusedBackend, Slots};
-use operators::{Attend, Attention, Gelu, Linear, Loss, Mlp, SwiGlu};
+use operators::{
+    Attend, Attention, Convolve, Gelu, Halve, Linear, Loss, Mlp, NormaliseImage, SwiGlu,
+};
 
 /// Added under the root of the norms of queries and keys.
 pub const QK_EPSILON: f64 = 1e-6;
@@ -227,4 +232,55 @@ pub fn cross_entropy(logits_nc: Tensor<2>, target_nc: Tensor<2>, weight_n: Tenso
     }
     let operator = Fused::Loss(Loss { kind: LossKind::CrossEntropy });
     fused(logits_nc, [target_nc.into(), weight_n.into()], operator)
+}
+
+/// A convolution of images in steps of one pixel, with a rim of zeros that keeps their size: `[m, y, x, c]` and a kernel
+/// `[o, c, side, side]` of an odd side to `[m, y, x, o]`.
+///
+/// # Panics
+/// If the kernel has another number of channels, or a side that is even or not the other's.
+#[must_use]
+pub fn convolve(x_myxc: Tensor<4>, kernel_ocyx: Tensor<4>) -> Tensor<4> {
+    let ([.., channels], [_, c, rows, columns]) = (x_myxc.dims(), kernel_ocyx.dims());
+    assert!(channels == c, "a kernel of {c} channels over {channels}");
+    assert!(rows == columns && rows % 2 == 1, "a kernel of {rows} × {columns} has no middle");
+    if !is_fused(&x_myxc) {
+        return composed::convolve(x_myxc, kernel_ocyx);
+    }
+    fused(x_myxc, [kernel_ocyx.into()], Fused::Convolve(Convolve))
+}
+
+/// Normalises each channel of each image, adds another tensor of the same shape if there is one, and multiplies what is then below
+/// zero by `leak`.
+///
+/// # Panics
+/// If `leak` is not above 0 and at most 1.
+#[must_use]
+pub fn image_norm(
+    x_myxc: Tensor<4>,
+    norm: ImageNorm,
+    beside_myxc: Option<Tensor<4>>,
+    leak: f64,
+) -> Tensor<4> {
+    assert!(leak > 0.0 && leak <= 1.0, "a slope of {leak} below zero");
+    if !is_fused(&x_myxc) {
+        return composed::image_norm(x_myxc, norm, beside_myxc, leak);
+    }
+    let near = x_myxc.device();
+    let operator = Fused::ImageNorm(NormaliseImage { epsilon: norm.epsilon, leak });
+    fused(x_myxc, [norm.weight.into(), norm.bias.into(), slot(beside_myxc, &near)], operator)
+}
+
+/// The largest of every two by two pixels, beyond a rim of 0 or 1 pixels that is never the largest; an odd last row or column
+/// is left out.
+///
+/// # Panics
+/// If the rim is wider.
+#[must_use]
+pub fn halve(x_myxc: Tensor<4>, rim: usize) -> Tensor<4> {
+    assert!(rim <= 1, "a rim of {rim} holds whole windows");
+    if !is_fused(&x_myxc) {
+        return composed::halve(x_myxc, rim);
+    }
+    fused(x_myxc, [], Fused::Halve(Halve { rim }))
 }

@@ -16,7 +16,10 @@ use tch::{Kind, Tensor, no_grad, with_grad};
 
 use crate::adamw::{Moving, OptimizerBackend, Step};
 use crate::operator::{Fused, FusedBackend, Operator, Slots, each_operator, plain, tracked};
-use crate::operators::{Attend, Attention, Gelu, Linear, Loss, LossKind, Mlp, Normalise, SwiGlu};
+use crate::operators::{
+    Attend, Attention, Convolve, Gelu, Halve, Linear, Loss, LossKind, Mlp, Normalise,
+    NormaliseImage, SwiGlu,
+};
 use crate::{Activation, NormKind, QK_EPSILON, Segments, Sight};
 
 impl FusedBackend for LibTorch {
@@ -317,6 +320,42 @@ impl InTorch<3> for Loss {
             }
         };
         ((cost * weight).sum(Kind::Float) / total).view([1])
+    }
+}
+
+/// Images with their channels before rows and columns, as PyTorch has them.
+fn channels_first(x: &Tensor) -> Tensor {
+    x.permute([0, 3, 1, 2])
+}
+
+fn channels_last(x: &Tensor) -> Tensor {
+    x.permute([0, 2, 3, 1]).contiguous()
+}
+
+impl InTorch<2> for Convolve {
+    fn compute(&self, [x, kernel]: [&Tensor; 2]) -> Tensor {
+        let (rim, none) = (kernel.size()[2] / 2, None::<&Tensor>);
+        channels_last(&channels_first(x).conv2d(kernel, none, [1, 1], [rim, rim], [1, 1], 1))
+    }
+}
+
+impl InTorch<4> for NormaliseImage {
+    fn compute(&self, [x, weight, bias, beside]: [&Tensor; 4]) -> Tensor {
+        let (groups, x) = (weight.size()[0], channels_first(x));
+        let y = channels_last(&x.group_norm(groups, Some(weight), Some(bias), self.epsilon, true));
+        let y = match present(beside) {
+            Some(beside) => y + beside,
+            None => y,
+        };
+        y.maximum(&(&y * self.leak))
+    }
+}
+
+impl InTorch<1> for Halve {
+    fn compute(&self, [x]: [&Tensor; 1]) -> Tensor {
+        let rim = self.rim as i64;
+        let halved = channels_first(x).max_pool2d([2, 2], [2, 2], [rim, rim], [1, 1], false);
+        channels_last(&halved)
     }
 }
 

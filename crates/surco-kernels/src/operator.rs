@@ -11,7 +11,9 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, ExtensionType, Flex, backend_extension};
 
-use crate::operators::{Attend, Attention, Gelu, Linear, Loss, Mlp, Normalise, SwiGlu};
+use crate::operators::{
+    Attend, Attention, Convolve, Gelu, Halve, Linear, Loss, Mlp, Normalise, NormaliseImage, SwiGlu,
+};
 
 /// A fused operator on a backend: `N` tensors in, one out.
 ///
@@ -33,6 +35,17 @@ pub(crate) trait Operator<B: Backend, const N: usize>:
         kept: &[FloatTensor<B>],
         dy: FloatTensor<B>,
     ) -> [Option<FloatTensor<B>>; N];
+
+    /// The same where some inputs need no gradient: an operator may leave those out.
+    fn backward_of(
+        &self,
+        inputs: [&FloatTensor<B>; N],
+        kept: &[FloatTensor<B>],
+        dy: FloatTensor<B>,
+        _wanted: [bool; N],
+    ) -> [Option<FloatTensor<B>>; N] {
+        self.backward(inputs, kept, dy)
+    }
 }
 
 /// The fused operators.
@@ -55,6 +68,12 @@ pub(crate) enum Fused {
     Mlp(Mlp),
     /// [`crate::masked_loss`] and [`crate::cross_entropy`]: prediction, target, weight.
     Loss(Loss),
+    /// [`crate::convolve`]: images, kernel.
+    Convolve(Convolve),
+    /// [`crate::image_norm`]: images, weight, bias, what is added.
+    ImageNorm(NormaliseImage),
+    /// [`crate::halve`]: images.
+    Halve(Halve),
 }
 
 /// The tensors of a fused operator; those it does not take have no elements.
@@ -109,6 +128,9 @@ macro_rules! each_operator {
             Fused::Attention($o) => $run,
             Fused::Mlp($o) => $run,
             Fused::Loss($o) => $run,
+            Fused::Convolve($o) => $run,
+            Fused::ImageNorm($o) => $run,
+            Fused::Halve($o) => $run,
         }
     };
 }
@@ -179,7 +201,8 @@ impl<B: Backend, O: Operator<B, N>, const N: usize> Backward<B, N> for Step<O> {
     ) {
         let dy = grads.consume::<B>(&ops.node);
         let (operator, inputs, kept) = ops.state;
-        let found = operator.backward(inputs.each_ref(), &kept, dy);
+        let wanted = ops.parents.each_ref().map(Option::is_some);
+        let found = operator.backward_of(inputs.each_ref(), &kept, dy, wanted);
         for (parent, gradient) in ops.parents.into_iter().zip(found) {
             if let (Some(node), Some(gradient)) = (parent, gradient) {
                 grads.register::<B>(node.id, gradient);

@@ -50,6 +50,23 @@ pub(crate) struct Loss {
     pub(crate) kind: LossKind,
 }
 
+/// [`crate::convolve`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Convolve;
+
+/// [`crate::image_norm`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NormaliseImage {
+    pub(crate) epsilon: f64,
+    pub(crate) leak: f64,
+}
+
+/// [`crate::halve`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Halve {
+    pub(crate) rim: usize,
+}
+
 /// What a prediction costs. `r` is the residual.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LossKind {

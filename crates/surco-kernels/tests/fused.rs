@@ -2,9 +2,9 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use surco_kernels::{
-    Activation, AdamW, AttentionLayer, LossKind, MlpLayer, Norm, NormKind, Policy, Precision,
-    Projection, Rotary, Segments, Sight, attend, attention, composed, cross_entropy, gelu, linear,
-    masked_loss, mlp, norm, swiglu,
+    Activation, AdamW, AttentionLayer, ImageNorm, LossKind, MlpLayer, Norm, NormKind, Policy,
+    Precision, Projection, Rotary, Segments, Sight, attend, attention, composed, convolve,
+    cross_entropy, gelu, halve, image_norm, linear, masked_loss, mlp, norm, swiglu,
 };
 
 /// Numbers between −`size` and `size` that are the same on every run.
@@ -446,4 +446,77 @@ fn no_tokens_at_all_are_no_reason_to_fail() {
         composed::attend(Tensor::zeros([0, 24], &device), &Segments::of_lengths([]), 2, None, None);
     assert_eq!(plain.dims(), [0, 8]);
     assert_eq!(Policy::default().precision, Precision::F32);
+}
+
+fn images(leaf: &Tensor<1>, shape: [usize; 4]) -> Tensor<4> {
+    leaf.clone().reshape(shape)
+}
+
+fn flat_images(x: Tensor<4>) -> Tensor<1> {
+    let count: usize = x.dims().iter().product();
+    x.reshape([count])
+}
+
+/// Images narrower than the kernel, several chunks of pixels and groups of taps, channels that fill no vector, and so many that a
+/// tap is cut.
+#[test]
+fn convolutions_agree_with_plain_operators_on_odd_shapes() {
+    for (m, rows, columns, from, to, side) in [
+        (1, 1, 1, 1, 1, 3),
+        (2, 5, 7, 3, 17, 3),
+        (3, 9, 8, 15, 33, 3),
+        (1, 2, 2, 40, 5, 5),
+        (3, 4, 12, 130, 66, 3),
+        (2, 6, 6, 15, 64, 1),
+        (1, 3, 4, 330, 9, 3),
+        (1, 2, 3, 600, 3, 3),
+        (1, 3, 2, 7, 600, 3),
+    ] {
+        let (x, kernel) = ([m, rows, columns, from], [to, from, side, side]);
+        let inputs: [Input<'_>; 2] = [(&x, 1.0), (&kernel, 0.3)];
+        agree(&format!("{x:?} by {kernel:?}"), &inputs, &|t| {
+            flat_images(convolve(images(&t[0], x), images(&t[1], kernel)))
+        });
+    }
+}
+
+#[test]
+fn norms_of_images_agree_with_plain_operators() {
+    for shape in [[1, 2, 2, 1], [3, 5, 4, 17], [2, 7, 7, 64]] {
+        let channels = [shape[3]];
+        let inputs: [Input<'_>; 4] =
+            [(&shape, 2.0), (&channels, 1.0), (&channels, 1.0), (&shape, 1.0)];
+        let norm =
+            |t: &[Tensor<1>]| ImageNorm { weight: t[1].clone(), bias: t[2].clone(), epsilon: 1e-5 };
+        agree(&format!("{shape:?}"), &inputs[..3], &|t| {
+            flat_images(image_norm(images(&t[0], shape), norm(t), None, 1.0))
+        });
+        agree(&format!("{shape:?}, leaky, onto another"), &inputs, &|t| {
+            let beside = Some(images(&t[3], shape));
+            flat_images(image_norm(images(&t[0], shape), norm(t), beside, 0.01))
+        });
+    }
+}
+
+#[test]
+fn halvings_agree_with_plain_operators_with_and_without_a_rim() {
+    for (shape, rim) in
+        [([2, 4, 6, 5], 0), ([1, 5, 7, 16], 0), ([2, 8, 8, 33], 1), ([1, 5, 2, 3], 1)]
+    {
+        agree(&format!("{shape:?} rim {rim}"), &[(&shape, 1.0)], &|t| {
+            flat_images(halve(images(&t[0], shape), rim))
+        });
+    }
+}
+
+/// By hand: of equals the first has the gradient, and what is not a number stays.
+#[test]
+fn the_first_of_equals_is_the_largest() {
+    let device = Device::flex().autodiff();
+    let x = Tensor::<1>::from_floats([1.0, 2.0, 2.0, 0.0], &device).require_grad();
+    let y = halve(x.clone().reshape([1, 2, 2, 1]), 0);
+    let gradient = x.grad(&y.sum().backward()).unwrap();
+    assert_eq!(gradient.into_data().iter::<f32>().collect::<Vec<_>>(), [0.0, 1.0, 0.0, 0.0]);
+    let x = Tensor::<1>::from_floats([f32::NAN, 2.0, 3.0, 0.0], &Device::flex());
+    assert!(halve(x.reshape([1, 2, 2, 1]), 0).into_scalar::<f32>().is_nan());
 }

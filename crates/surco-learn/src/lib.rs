@@ -29,7 +29,10 @@ pub mod workload;
 pub use adapt::{Adapter, AdapterFeatures, Features, MOST_UNLABELLED, Unlabelled, adapt};
 pub use error::LearnError;
 pub use finetune::{FineTuneTask, FineTuned, fine_tune};
-pub use meta::{MetaConfig, MetaMethod, MetaTask, meta_train};
+pub use meta::{
+    ImageTask, InnerSteps, LabelledImages, MetaConfig, MetaMethod, MetaTask, MeteorTraining,
+    meta_train,
+};
 pub use precision::Precision;
 pub use pretext::{MaskWeights, Masked, Masks, PretextWeights, hide, masked_loss};
 pub use pretrain::{PretrainConfig, SeriesPool, System, pretrain};

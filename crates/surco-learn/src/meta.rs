@@ -10,6 +10,7 @@
 
 mod anil;
 mod fomaml;
+mod images;
 mod inner;
 mod maml;
 mod network;
@@ -18,6 +19,9 @@ mod prototypes;
 mod reptile;
 mod ridge;
 mod solve;
+
+pub use fomaml::InnerSteps;
+pub use images::{ImageTask, LabelledImages, MeteorTraining};
 
 use std::path::PathBuf;
 
@@ -288,14 +292,17 @@ impl Episodes<'_> {
         let half = |batch, classes| Labelled { network: &network, batch, classes, device };
         let support = half(&episode.batches[0], &support_class);
         let query = half(&episode.batches[1], &episode.query_class);
-        let start = flat(&network);
         let MetaConfig { inner_steps: steps, inner_rate, .. } = *self.config;
+        if self.config.method == MetaMethod::Fomaml {
+            let steps = InnerSteps { count: steps, rate: inner_rate };
+            return query.loss(&fomaml::adapted(&network, steps, |here| support.loss(here)));
+        }
+        let start = flat(&network);
         let inner = Inner { rates: vec![inner_rate; start.len()], steps };
         let outer = match self.config.method {
             MetaMethod::Maml => maml::outer(&support, &query, &start, &inner),
             MetaMethod::Anil => anil::outer(&support, &query, &start, (&inner, frozen)),
-            MetaMethod::Reptile => reptile::outer(&support, &start, &inner),
-            _ => fomaml::outer(&support, &query, &start, &inner),
+            _ => reptile::outer(&support, &start, &inner),
         };
         stand_in(encoder, &outer.gradient, outer.loss, device)
     }

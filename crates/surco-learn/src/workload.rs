@@ -5,6 +5,7 @@
 //! `benches/encoder/torch_side.py` does each in PyTorch.
 
 mod cube;
+mod outer_step;
 mod presto;
 
 use std::fmt;
@@ -17,8 +18,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use surco_kernels::{AdamW, Norm, NormKind, Policy, Precision, Segments, attend, gelu, norm};
 use surco_net::Size;
 use surco_net::reference::{
-    ReferenceBatch, ReferenceEncoder, ReferenceError, Tensors, drawn, drawn_batch, drawn_presto,
-    drawn_weights,
+    ReferenceBatch, ReferenceEncoder, ReferenceError, Tensors, drawn, drawn_batch, drawn_meteor,
+    drawn_presto, drawn_weights,
 };
 
 pub use cube::CubeSize;
@@ -39,6 +40,8 @@ const LEARNING_RATE: f64 = 1e-3;
 pub enum Work {
     /// A training step of the reference encoder of this width: loss, gradients, AdamW.
     Train(usize),
+    /// An outer step of FOMAML on METEOR's network: four tasks of four classes, five images a class, Adam.
+    Fomaml,
     /// A forward pass of the reference encoder of this width.
     Infer(usize, Precision),
     /// Presto's encoder on 64 series of 12 months.
@@ -81,7 +84,7 @@ impl Work {
     /// All there is.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        let mut all = vec![Self::Train(128), Self::Train(384)];
+        let mut all = vec![Self::Train(128), Self::Train(384), Self::Fomaml];
         for precision in [Precision::F32, Precision::Bf16] {
             all.extend([Self::Infer(128, precision), Self::Infer(384, precision)]);
             all.extend([Shown::All, Shown::Optical].map(|shown| Self::Presto(shown, precision)));
@@ -100,6 +103,10 @@ impl Work {
             Self::Train(width) | Self::Infer(width, _) => vec![
                 ("weights.safetensors", drawn_weights(width, seed)),
                 ("batch.safetensors", drawn_batch(SERIES, seed)),
+            ],
+            Self::Fomaml => vec![
+                ("weights.safetensors", drawn_meteor(seed)),
+                ("batch.safetensors", outer_step::batch(seed)),
             ],
             Self::Presto(shown, _) => vec![
                 ("weights.safetensors", drawn_presto(seed)),
@@ -136,6 +143,7 @@ impl Work {
                 let mut training = ReferenceTraining::new(&weights()?, &batch()?, device)?;
                 Box::new(move || training.step().unsqueeze())
             }
+            Self::Fomaml => outer_step::prepare(&weights()?, &batch()?, device)?,
             Self::Infer(_, precision) => {
                 let encoder = ReferenceEncoder::read(&weights()?, device)?.valid();
                 let batch = ReferenceBatch::read(&batch()?, device)?;
@@ -157,6 +165,7 @@ impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Train(width) => write!(f, "train-{width}"),
+            Self::Fomaml => f.write_str("fomaml"),
             Self::Infer(width, Precision::F32) => write!(f, "infer-{width}"),
             Self::Infer(width, Precision::Bf16) => write!(f, "infer-{width}-bf16"),
             Self::Presto(shown, Precision::F32) => write!(f, "presto-{}", shown.tokens()),

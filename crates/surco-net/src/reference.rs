@@ -26,9 +26,10 @@ use surco_kernels::{
 
 pub use crate::layers::Linear;
 
-use crate::Presto;
 use crate::layers::LayerNorm;
 use crate::source::TensorSource;
+use crate::weights::{filled, weights_of};
+use crate::{Meteor, MeteorConfig, MeteorNorm, Presto, SystemModel};
 
 /// Heads of each block.
 const HEADS: usize = 8;
@@ -286,6 +287,27 @@ pub fn read_presto(bytes: &[u8], device: &Device) -> Result<Presto, ReferenceErr
     let of = |reason| ReferenceError { what: "weights", reason };
     let file = SafeTensors::deserialize(bytes).map_err(|e| of(e.to_string()))?;
     Ok(Presto::read(&file, device).map_err(of)?.0)
+}
+
+/// Fresh weights of METEOR's network of fifteen bands as a safetensors file; names and layout are PyTorch's too.
+#[must_use]
+pub fn drawn_meteor(seed: u64) -> Vec<u8> {
+    weights_of(&fresh_meteor(seed, &Device::flex()))
+        .expect("a live module's tensors can be written")
+}
+
+/// METEOR's network from a safetensors file of its weights.
+///
+/// # Errors
+/// [`ReferenceError`] if the file does not hold them.
+pub fn read_meteor(bytes: &[u8], device: &Device) -> Result<Meteor, ReferenceError> {
+    let of = |reason| ReferenceError { what: "weights", reason };
+    let file = SafeTensors::deserialize(bytes).map_err(|e| of(e.to_string()))?;
+    filled(fresh_meteor(0, device), &file).map_err(of)
+}
+
+fn fresh_meteor(seed: u64, device: &Device) -> Meteor {
+    SystemModel::fresh(MeteorConfig::new(MeteorNorm::Instance), seed, device).net
 }
 
 /// A source that draws what it is asked for.

@@ -9,6 +9,8 @@
 
 use pulp::{Simd, WithSimd};
 
+use super::Buffer;
+
 /// Rows of the largest tile.
 const MOST_ROWS: usize = 12;
 
@@ -54,9 +56,9 @@ impl<'a> View<'a> {
 }
 
 /// The right-hand side of a product, `[inner, outer]`, in panels.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Packed {
-    values: Vec<f32>,
+    values: Buffer,
     bias: Vec<f32>,
     inner: usize,
     outer: usize,
@@ -85,6 +87,39 @@ impl Packed {
         packed
     }
 
+    /// Room for `[inner, outer]`, to be written panel by panel.
+    #[inline(always)]
+    pub(crate) fn room<S: Simd>(inner: usize, outer: usize) -> Self {
+        let mut packed = Self::default();
+        packed.reserve::<S>(inner, outer);
+        packed
+    }
+
+    /// Makes room for another matrix in the same memory, without bias. Gives the number of values.
+    #[inline(always)]
+    fn reserve<S: Simd>(&mut self, inner: usize, outer: usize) -> usize {
+        let panel = Self::panel_of::<S>(outer);
+        (self.inner, self.outer, self.panel) = (inner, outer, panel);
+        self.bias.clear();
+        let length = outer.div_ceil(panel) * panel * inner;
+        if self.values.len() < length {
+            self.values = Buffer::fresh(length);
+        }
+        length
+    }
+
+    /// The lines of a panel one after another, of as many columns each as a panel has. What columns beyond the matrix hold does
+    /// not matter.
+    pub(crate) fn panel_mut(&mut self, panel: usize) -> (&mut [f32], usize) {
+        let length = self.panel * self.inner;
+        (&mut self.values[panel * length..][..length], self.panel)
+    }
+
+    /// Number of panels.
+    pub(crate) fn panels(&self) -> usize {
+        self.outer.div_ceil(self.panel.max(1))
+    }
+
     /// As [`Packed::fill`], with columns of zeros up to the next whole panel. Gives their number.
     #[inline(always)]
     pub(crate) fn fill_wide<S: Simd>(&mut self, b: View<'_>, inner: usize, outer: usize) -> usize {
@@ -96,13 +131,8 @@ impl Packed {
     /// Packs another matrix into the same memory, without bias.
     #[inline(always)]
     pub(crate) fn fill<S: Simd>(&mut self, b: View<'_>, inner: usize, outer: usize) {
-        let panel = Self::panel_of::<S>(outer);
-        (self.inner, self.outer, self.panel) = (inner, outer, panel);
-        self.bias.clear();
-        let length = outer.div_ceil(panel) * panel * inner;
-        if self.values.len() < length {
-            self.values.resize(length, 0.0);
-        }
+        let length = self.reserve::<S>(inner, outer);
+        let panel = self.panel;
         if inner == 0 || outer == 0 {
             return;
         }

@@ -75,18 +75,24 @@ pub(super) struct Labelled<'a> {
     pub(super) device: &'a Device,
 }
 
-impl Slope for Labelled<'_> {
-    const ROUNDING: f64 = f32::EPSILON as f64;
-
-    /// Mean cross-entropy.
-    fn at(&self, weights: &[f64]) -> (f64, Vec<f64>) {
-        let mut filling = Filling { left: weights.iter(), device: self.device };
-        let here = self.network.clone().map(&mut filling);
+impl Labelled<'_> {
+    /// Mean cross-entropy of what a network says.
+    pub(super) fn loss(&self, here: &Headed) -> Tensor<1> {
         let embedded = here.encoder.embed(&EncoderInput::new(self.batch, self.device));
         let logits = embedded.matmul(here.weight.val()) + here.bias.val().unsqueeze();
         let classes = TensorData::new(self.classes.to_vec(), [self.classes.len(), 1]);
         let classes = Tensor::<2, Int>::from_data(classes, self.device);
-        let loss = activation::log_softmax(logits, 1).gather(1, classes).mean().neg();
+        activation::log_softmax(logits, 1).gather(1, classes).mean().neg()
+    }
+}
+
+impl Slope for Labelled<'_> {
+    const ROUNDING: f64 = f32::EPSILON as f64;
+
+    fn at(&self, weights: &[f64]) -> (f64, Vec<f64>) {
+        let mut filling = Filling { left: weights.iter(), device: self.device };
+        let here = self.network.clone().map(&mut filling);
+        let loss = self.loss(&here);
         let number = f64::from(loss.clone().into_scalar::<f32>());
         let mut found = Gradients {
             of: GradientsParams::from_grads(loss.backward(), &here),

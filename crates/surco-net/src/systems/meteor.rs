@@ -15,7 +15,7 @@
 //!
 //! Dropout and `DropBlock` are off in the published configuration and left out; so is the head for segmentation.
 //!
-//! Axes in names: `m` images, `b` bands, `d` width.
+//! Axes in names: `m` images, `b` bands, `d` width. Inside, images lie pixel by pixel, `[m, y, x, d]`.
 
 mod app;
 mod norm;
@@ -24,15 +24,14 @@ pub use app::{METEOR_APP_BANDS, MeteorApp};
 pub use norm::TaskMoments;
 
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
-use burn::tensor::{Device, Tensor, activation, module};
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
-use surco_kernels::{Projection, linear};
+use surco_kernels::{Projection, convolve, halve, linear};
 
 use crate::Card;
 use crate::systems::{SystemConfig, SystemError, SystemModel};
 
-use norm::{ImageNorm, Pass};
+use norm::{After, ImageNorm, Pass};
 
 const KIND: &str = "meteor";
 const WIDTHS: [usize; 4] = [64, 128, 256, 512];
@@ -162,10 +161,24 @@ impl Normed {
         }
     }
 
-    fn forward(&self, x_mbyx: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<4> {
-        let rim = self.weight.dims()[2] / 2;
-        let options = ConvOptions::new([1; 2], [rim; 2], [1; 2], 1);
-        self.norm.forward(module::conv2d(x_mbyx, self.weight.val(), None, options), pass)
+    /// Without a leak or anything added.
+    fn straight(&self, x_myxd: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<4> {
+        self.norm.forward(
+            convolve(x_myxd, self.weight.val()),
+            pass,
+            After { beside: None, leak: 1.0 },
+        )
+    }
+
+    /// Leaky, onto what is beside it, if anything.
+    fn leaky(
+        &self,
+        x_myxd: Tensor<4>,
+        pass: &mut Pass<'_>,
+        beside: Option<Tensor<4>>,
+    ) -> Tensor<4> {
+        let after = After { beside, leak: LEAK };
+        self.norm.forward(convolve(x_myxd, self.weight.val()), pass, after)
     }
 
     /// The rows of some of its bands.
@@ -202,18 +215,15 @@ impl Block {
         }
     }
 
-    fn forward(&self, x_mbyx: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<4> {
+    fn forward(&self, x_myxd: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<4> {
         let [first, second, third] = &self.convolutions;
-        let leaky = |x| activation::leaky_relu(x, LEAK);
-        let y_mdyx = leaky(first.forward(x_mbyx.clone(), pass));
-        let y_mdyx = leaky(second.forward(y_mdyx, pass));
-        let y_mdyx = third.forward(y_mdyx, pass) + self.beside.forward(x_mbyx, pass);
-        let y_mdyx = leaky(y_mdyx);
+        let y_myxd = first.leaky(x_myxd.clone(), pass, None);
+        let y_myxd = second.leaky(y_myxd, pass, None);
+        let beside = self.beside.straight(x_myxd, pass);
+        let y_myxd = third.leaky(y_myxd, pass, Some(beside));
         match self.rim {
-            Some(rim) => {
-                module::max_pool2d(y_mdyx, MaxPoolOptions::new([2; 2]).with_padding([rim; 2]))
-            }
-            None => y_mdyx,
+            Some(rim) => halve(y_myxd, rim),
+            None => y_myxd,
         }
     }
 }
@@ -248,10 +258,10 @@ impl Meteor {
     }
 
     fn scores(&self, images_mbyx: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<2> {
-        let through = |x_mbyx, block: &Block| block.forward(x_mbyx, pass);
-        let x_mdyx = self.blocks.iter().fold(images_mbyx, through);
-        let [m, d, rows, columns] = x_mdyx.dims();
-        let x_md = x_mdyx.reshape([m, d, rows * columns]).mean_dim(2).reshape([m, d]);
+        let through = |x_myxd, block: &Block| block.forward(x_myxd, pass);
+        let x_myxd = self.blocks.iter().fold(images_mbyx.permute([0, 2, 3, 1]), through);
+        let [m, rows, columns, d] = x_myxd.dims();
+        let x_md = x_myxd.reshape([m, rows * columns, d]).mean_dim(1).reshape([m, d]);
         linear(x_md, Projection { weight: self.score.val(), bias: Some(self.bias.val()) })
     }
 }

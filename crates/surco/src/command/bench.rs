@@ -44,6 +44,9 @@ enum Suite {
     /// Training steps: the same encoders, 256 series of 24 dates, AdamW
     #[command(after_help = "Example:\n  surco bench train --threads 2 --python torch/bin/python")]
     Train(SuiteArgs),
+    /// Learning to learn: an outer step of FOMAML on METEOR's network, 4 tasks × 4 classes × 5 images of 32 × 32 pixels
+    #[command(after_help = "Example:\n  surco bench fomaml --threads 2 --python torch/bin/python")]
+    Fomaml(SuiteArgs),
     /// Single operators, forward and backward
     #[command(after_help = "Example:\n  surco bench kernels --threads 2 --out inputs")]
     Kernels(SuiteArgs),
@@ -85,6 +88,7 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
         Suite::Worker(args) => return worker::run(args, device),
         Suite::Encoder(args) => (encoder(), args),
         Suite::Train(args) => (train(), args),
+        Suite::Fomaml(args) => (fomaml(), args),
         Suite::Kernels(args) => (kernels(), args),
     };
     let name = DeviceName::of(device).context("the device has no name")?;
@@ -182,6 +186,11 @@ fn train() -> Vec<Plan> {
     let work = Work::Train(128);
     plans.push(Plan { against: Against::OneThread, ..Plan::new(work, "time ≤ 0.56 (1.8 ×)") });
     plans
+}
+
+fn fomaml() -> Vec<Plan> {
+    let plan = || Plan::new(Work::Fomaml, "time ≤ 1.0");
+    vec![Plan { threads: Some(1), ..plan() }, plan()]
 }
 
 fn kernels() -> Vec<Plan> {

@@ -6,6 +6,7 @@
 
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor, activation};
+use surco_kernels::image_norm;
 
 use super::MeteorNorm;
 
@@ -15,7 +16,7 @@ const NORM_EPSILON: f64 = 1e-5;
 #[derive(Clone, Debug)]
 pub struct TaskMoments {
     examples: usize,
-    /// Each `[1, d, 1, 1]`.
+    /// Each `[1, 1, 1, d]`.
     moments: Vec<(Tensor<4>, Tensor<4>)>,
 }
 
@@ -37,6 +38,14 @@ pub(super) enum Pass<'a> {
         /// The norm that comes next.
         next: usize,
     },
+}
+
+/// What follows a norm.
+pub(super) struct After {
+    /// What is added.
+    pub(super) beside: Option<Tensor<4>>,
+    /// Slope below zero of what is then there.
+    pub(super) leak: f64,
 }
 
 /// A norm of the channels of images.
@@ -61,38 +70,47 @@ impl ImageNorm {
         }
     }
 
-    pub(super) fn forward(&self, x_mdyx: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<4> {
-        let pixels = x_mdyx.dims()[2] * x_mdyx.dims()[3];
-        let (mean, variance) = match &self.share {
-            None => moments(&x_mdyx, &[2, 3], pixels),
-            Some([slope, offset]) => {
-                let own = moments(&x_mdyx, &[2, 3], pixels.saturating_sub(1));
-                let (examples, task) = of_task(&x_mdyx, pass);
-                let share = slope.val().mul_scalar(examples as f64) + offset.val();
-                blended(activation::sigmoid(share).reshape([1, 1, 1, 1]), task, own)
-            }
+    pub(super) fn forward(
+        &self,
+        x_myxd: Tensor<4>,
+        pass: &mut Pass<'_>,
+        after: After,
+    ) -> Tensor<4> {
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        let Some([slope, offset]) = &self.share else {
+            let norm = surco_kernels::ImageNorm { weight, bias, epsilon: NORM_EPSILON };
+            return image_norm(x_myxd, norm, after.beside, after.leak);
         };
-        let channels = self.weight.dims()[0];
-        let spread = |x: &Param<Tensor<1>>| x.val().reshape([1, channels, 1, 1]);
-        let normed = (x_mdyx - mean) * (variance + NORM_EPSILON).sqrt().recip();
-        normed * spread(&self.weight) + spread(&self.bias)
+        let pixels = x_myxd.dims()[1] * x_myxd.dims()[2];
+        let own = moments(&x_myxd, &[1, 2], pixels.saturating_sub(1));
+        let (examples, task) = of_task(&x_myxd, pass);
+        let share = slope.val().mul_scalar(examples as f64) + offset.val();
+        let share = activation::sigmoid(share).reshape([1, 1, 1, 1]);
+        let (mean, variance) = blended(share, task, own);
+        let unit = (x_myxd - mean) * (variance + NORM_EPSILON).sqrt().recip();
+        let normed = unit * weight.unsqueeze() + bias.unsqueeze();
+        let y_myxd = match after.beside {
+            Some(beside) => normed + beside,
+            None => normed,
+        };
+        activation::leaky_relu(y_myxd, after.leak)
     }
 }
 
 /// Means and variances over some axes; squares are divided by `count`.
-fn moments(x_mdyx: &Tensor<4>, axes: &[usize], count: usize) -> (Tensor<4>, Tensor<4>) {
-    let mean = x_mdyx.clone().mean_dims(axes);
-    let apart = x_mdyx.clone() - mean.clone();
+fn moments(x_myxd: &Tensor<4>, axes: &[usize], count: usize) -> (Tensor<4>, Tensor<4>) {
+    let mean = x_myxd.clone().mean_dims(axes);
+    let apart = x_myxd.clone() - mean.clone();
     let squares = axes.iter().fold(apart.square(), |x, &axis| x.sum_dim(axis));
     (mean, squares.div_scalar(count.max(1) as f64))
 }
 
 /// The number of examples of the task, and their moments.
-fn of_task(x_mdyx: &Tensor<4>, pass: &mut Pass<'_>) -> (usize, (Tensor<4>, Tensor<4>)) {
+fn of_task(x_myxd: &Tensor<4>, pass: &mut Pass<'_>) -> (usize, (Tensor<4>, Tensor<4>)) {
     match pass {
         Pass::Examples(task) => {
-            let [m, _, rows, columns] = x_mdyx.dims();
-            let found = moments(x_mdyx, &[0, 2, 3], (m * rows * columns).saturating_sub(1));
+            let [m, rows, columns, _] = x_myxd.dims();
+            let found = moments(x_myxd, &[0, 1, 2], (m * rows * columns).saturating_sub(1));
             task.moments.push(found.clone());
             (task.examples, found)
         }

@@ -39,6 +39,9 @@ pub(super) struct Needed {
     /// Quarters: a quarter of the runs was faster than the first, a quarter slower than the second.
     ms_quartiles: [f64; 2],
     runs: usize,
+    /// Median over turns of the processor time of a run, in ms, and its quarters.
+    cpu_ms: Option<f64>,
+    cpu_ms_quartiles: Option<[f64; 2]>,
     /// Most memory of the process before it read its inputs, in MB of 2^20 bytes.
     base_mb: Option<f64>,
     /// Most memory of the whole process.
@@ -54,6 +57,8 @@ pub(super) struct Row {
     theirs: Option<Needed>,
     /// Our median over theirs.
     time_ratio: Option<f64>,
+    /// The same of processor time.
+    cpu_ratio: Option<f64>,
     memory_ratio: Option<f64>,
     /// Largest relative difference of the two sides' results over the first turns.
     difference: Option<f64>,
@@ -76,24 +81,30 @@ impl Row {
 #[derive(Default)]
 struct Shown {
     ms: Vec<f64>,
+    cpu_ms: Vec<f64>,
     values: Vec<f64>,
 }
 
 impl Shown {
     fn add(&mut self, turn: Turn) {
         self.ms.extend(turn.ms);
+        self.cpu_ms.extend(turn.cpu_ms);
         self.values.push(turn.value);
     }
 
     fn needed(mut self, side: Side) -> anyhow::Result<Needed> {
         self.ms.sort_by(f64::total_cmp);
-        let at = |share: f64| self.ms[((self.ms.len() - 1) as f64 * share).round() as usize];
+        self.cpu_ms.sort_by(f64::total_cmp);
+        let at = |share| of_sorted(&self.ms, share).unwrap_or(f64::NAN);
+        let cpu = |share| of_sorted(&self.cpu_ms, share);
         let command = side.command.clone();
         let memory = side.end()?;
         Ok(Needed {
             ms: at(0.5),
             ms_quartiles: [at(0.25), at(0.75)],
             runs: self.ms.len(),
+            cpu_ms: cpu(0.5),
+            cpu_ms_quartiles: cpu(0.25).zip(cpu(0.75)).map(|(first, third)| [first, third]),
             base_mb: memory.base_mb,
             peak_mb: memory.peak_mb,
             command,
@@ -136,6 +147,7 @@ impl Contest {
         Ok(Row {
             work,
             time_ratio: ratio(|n| Some(n.ms)),
+            cpu_ratio: ratio(|n| n.cpu_ms.filter(|ms| *ms > 0.0)),
             memory_ratio: ratio(|n| n.peak_mb),
             difference,
             reach,
@@ -143,6 +155,12 @@ impl Contest {
             theirs,
         })
     }
+}
+
+/// The value of which this share of the others is smaller.
+fn of_sorted(values: &[f64], share: f64) -> Option<f64> {
+    let last = values.len().checked_sub(1)?;
+    Some(values[(last as f64 * share).round() as usize])
 }
 
 fn difference(ours: &[f64], theirs: &[f64]) -> f64 {
@@ -156,17 +174,27 @@ pub(super) fn table(rows: &[Row]) -> String {
         value.map_or_else(|| "–".to_string(), |v| format!("{v:.digits$}"))
     };
     let mut text = format!(
-        "{:<36} {:>10} {:>10} {:>6} {:>8} {:>8} {:>6} {:>9}  {}",
-        "work", "ours ms", "theirs ms", "ratio", "ours MB", "their MB", "ratio", "differ", "reach"
+        "{:<36} {:>10} {:>10} {:>6} {:>6} {:>8} {:>8} {:>6} {:>9}  {}",
+        "work",
+        "ours ms",
+        "theirs ms",
+        "ratio",
+        "cpu",
+        "ours MB",
+        "their MB",
+        "ratio",
+        "differ",
+        "reach"
     );
     for row in rows {
         let theirs = row.theirs.as_ref();
         text += &format!(
-            "\n{:<36} {:>10.2} {:>10} {:>6} {:>8} {:>8} {:>6} {:>9}  {}",
+            "\n{:<36} {:>10.2} {:>10} {:>6} {:>6} {:>8} {:>8} {:>6} {:>9}  {}",
             row.work,
             row.ours.ms,
             number(theirs.map(|n| n.ms), 2),
             number(row.time_ratio, 2),
+            number(row.cpu_ratio, 2),
             number(row.ours.peak_mb, 0),
             number(theirs.and_then(|n| n.peak_mb), 0),
             number(row.memory_ratio, 2),
@@ -193,6 +221,8 @@ mod tests {
             ms: 12.345,
             ms_quartiles: [12.0, 13.0],
             runs: 9,
+            cpu_ms: Some(12.0),
+            cpu_ms_quartiles: Some([12.0, 12.0]),
             base_mb: Some(20.0),
             peak_mb: Some(50.0),
             command: "ours".into(),
@@ -202,6 +232,7 @@ mod tests {
             ours: needed,
             theirs: None,
             time_ratio: None,
+            cpu_ratio: None,
             memory_ratio: None,
             difference: None,
             reach: "time ≤ 0.6",
@@ -209,6 +240,6 @@ mod tests {
         let text = table(&[row]);
         let line = text.lines().nth(1).unwrap();
         assert!(line.starts_with("infer-128") && line.contains("12.35"), "{line}");
-        assert_eq!(line.matches('–').count(), 5, "{line}");
+        assert_eq!(line.matches('–').count(), 6, "{line}");
     }
 }

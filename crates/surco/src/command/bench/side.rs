@@ -52,6 +52,8 @@ impl Python {
 pub(super) struct Turn {
     /// Time of each run in ms.
     pub(super) ms: Vec<f64>,
+    /// Processor time of a run in ms, their mean; nothing where the system does not say.
+    pub(super) cpu_ms: Option<f64>,
     /// Mean absolute value of the last result.
     pub(super) value: f64,
 }

@@ -13,4 +13,5 @@ pub mod regression;
 pub mod report;
 pub mod scaling;
 pub mod spread;
+pub mod suspects;
 pub mod trust;

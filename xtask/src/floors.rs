@@ -31,7 +31,7 @@ const EVERYDAY: [&str; 13] = [
 ];
 
 /// Heavy dependencies and the rooms that may have them.
-const HEAVY: [(&str, &[&str]); 29] = [
+const HEAVY: [(&str, &[&str]); 30] = [
     ("anyhow", &["surco"]),
     ("argmin", &["surco-eval"]),
     ("argmin-math", &["surco-eval"]),
@@ -49,17 +49,18 @@ const HEAVY: [(&str, &[&str]); 29] = [
     ("libdeflater", &["surco-raster"]),
     ("minijinja", &["surco-eval"]),
     ("object_store", &["surco-store"]),
-    ("parquet", &["surco-collect", "surco-data"]),
+    ("parquet", &["surco-collect", "surco-data", "surco-raster"]),
     ("png", &["surco-eval"]),
     ("proj4rs", &["surco-raster"]),
     ("pulp", &["surco-kernels"]),
     ("reqwest", &["surco-collect", "surco-store"]),
+    ("rusqlite", &["surco-raster"]),
     ("rustls", &["surco-collect", "surco-store"]),
     ("safetensors", &["surco-net", "surco-learn"]),
     ("tch", &["surco-kernels"]),
     ("tokio", &["surco-collect", "surco-serve", "surco-store"]),
     ("tower-http", &["surco-serve"]),
-    ("zip", &["surco-data"]),
+    ("zip", &["surco-data", "surco-raster"]),
     ("zstd", &["surco-store"]),
 ];
 

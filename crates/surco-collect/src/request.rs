@@ -29,7 +29,7 @@ pub enum Area {
 }
 
 impl Area {
-    /// Reads the polygons of a GeoJSON or GeoParquet (`.parquet`) file, in any coordinate system that is
+    /// Reads the polygons of a file of any [`surco_raster::vector::VectorFormat`], in any coordinate system that is
     /// known here.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl Area {
         for (i, feature) in read_degrees(path)?.features.into_iter().enumerate() {
             match feature.shape {
                 Shape::Polygons(more) => polygons.extend(more),
-                Shape::Point(_) => {
+                Shape::Point(_) | Shape::Points(_) => {
                     return Err(not_a(path, i, "a point", "polygons; give points as places"));
                 }
             }
@@ -59,7 +59,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// Reads the points of a GeoJSON, GeoParquet (`.parquet`) or CSV file (columns `lon` and `lat`).
+    /// Reads the points of a file of any [`surco_raster::vector::VectorFormat`]; a CSV has columns `lon` and `lat`.
     ///
     /// # Errors
     /// [`VectorError`] if the file cannot be read, is not of its format or holds other shapes.
@@ -69,6 +69,7 @@ impl Places {
         for (i, feature) in read_degrees(path)?.features.into_iter().enumerate() {
             match feature.shape {
                 Shape::Point([lon, lat]) => points.push((lon, lat)),
+                Shape::Points(more) => points.extend(more.into_iter().map(<(f64, f64)>::from)),
                 Shape::Polygons(_) => {
                     return Err(not_a(path, i, "a polygon", "points; give polygons as an area"));
                 }

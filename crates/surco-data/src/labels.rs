@@ -1,101 +1,24 @@
 //! Labels: points or polygons with a class, or a raster of classes.
 
+mod columns;
+mod dates;
+mod error;
+mod left_out;
+mod personal;
+mod vector;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use surco_core::{Fault, Georef};
-use surco_raster::cog::{CogError, CogFile, SampleKind};
-use surco_raster::projection::{CrsError, Projection};
-use surco_raster::rasterise;
-use surco_raster::vector::{Collection, Feature, Shape, VectorError, read_csv, read_geojson};
+use surco_core::Georef;
+use surco_raster::cog::{CogFile, SampleKind};
+use surco_raster::vector::{Collection, VectorFormat};
 
-/// Names under which a class is looked for, in this order.
-const CLASS_KEYS: [&str; 7] = ["class", "class_name", "label", "crop", "clase", "cultivo", "uso"];
+pub use error::LabelError;
+pub use left_out::{LeftOut, Reason};
 
-/// Names under which what a place is called is looked for, in this order.
-const NAME_KEYS: [&str; 6] = ["id", "name", "field", "field_id", "nombre", "place"];
-
-/// Why labels could not be read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LabelError {
-    /// A vector file.
-    #[error(transparent)]
-    Vector(#[from] VectorError),
-    /// A raster file.
-    #[error(transparent)]
-    Raster(#[from] CogError),
-    /// A raster whose content cannot be used.
-    #[error("labels {path}: {source}")]
-    RasterContent {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: CogError,
-    },
-    /// A coordinate system.
-    #[error("labels {path}: {source}")]
-    Crs {
-        /// The file.
-        path: PathBuf,
-        /// Why it was refused.
-        source: CrsError,
-    },
-    /// Nothing says what the class is.
-    #[error(
-        "labels {path}, feature {feature}: no class; expected one of the properties {expected}"
-    )]
-    NoClass {
-        /// The file.
-        path: PathBuf,
-        /// Its feature, counted from 1.
-        feature: usize,
-        /// Properties looked for.
-        expected: String,
-    },
-    /// No label lies on the pixels.
-    #[error(
-        "labels {path}: none of {count} labels lies on the {pixels} pixels at hand; do they belong to the same place?"
-    )]
-    Nowhere {
-        /// The file.
-        path: PathBuf,
-        /// Number of labels.
-        count: usize,
-        /// Number of pixels.
-        pixels: usize,
-    },
-    /// The kind of file is unknown.
-    #[error(
-        "labels {path}: unknown kind of file `{extension}`; expected .geojson, .json, .csv, .tif or .tiff"
-    )]
-    Kind {
-        /// The file.
-        path: PathBuf,
-        /// Its ending.
-        extension: String,
-    },
-}
-
-impl LabelError {
-    /// Names the file, unless the error does.
-    fn of_raster(path: &Path) -> impl Fn(CogError) -> Self {
-        move |error| match error {
-            CogError::Io { .. } => Self::Raster(error),
-            source => Self::RasterContent { path: path.into(), source },
-        }
-    }
-
-    /// The kind of fault.
-    #[must_use]
-    pub fn fault(&self) -> Fault {
-        match self {
-            Self::Vector(error) => error.fault(),
-            Self::Raster(error) | Self::RasterContent { source: error, .. } => error.fault(),
-            Self::Crs { source, .. } => source.fault(),
-            Self::NoClass { .. } | Self::Nowhere { .. } | Self::Kind { .. } => Fault::Input,
-        }
-    }
-}
+use columns::{Columns, name_of, value};
+use vector::Places;
 
 /// A labelled pixel of a grid.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,8 +29,19 @@ pub struct PointLabel {
     pub col: usize,
     /// Its class.
     pub class: String,
-    /// Number of the feature it came from; pixels of one feature belong together.
+    /// Number of the feature it came from, from 0; pixels of one feature belong together.
     pub feature: usize,
+}
+
+/// How a file of labels is to be read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LabelsAsked<'a> {
+    /// The column of the class; looked for by its name if not given.
+    pub class_column: Option<&'a str>,
+    /// EPSG code of the columns of coordinates in a table; degrees of WGS 84 if not given.
+    pub epsg: Option<u32>,
+    /// First and last day of the images, in days since 1970: labels of another season are left out.
+    pub images: Option<(i32, i32)>,
 }
 
 /// A file of labels.
@@ -117,39 +51,96 @@ pub struct Labels {
     kind: Kind,
     /// What was taken for granted while reading, in words.
     pub assumed: Vec<String>,
+    /// Labels that are not used.
+    pub left_out: LeftOut,
 }
 
 #[derive(Debug)]
 enum Kind {
-    Vector(Collection),
+    Vector(Box<Places>),
     Raster(Box<CogFile>),
 }
 
-/// Opens a file of labels: GeoJSON or CSV with a class column, or a GeoTIFF of class codes (0 = none).
+/// Opens a file of labels: points or polygons with a class column (GeoPackage, Shapefile, zipped or not, GeoJSON,
+/// Parquet, CSV), or a GeoTIFF of class codes (0 = none).
+///
+/// Columns with personal data are dropped. Labels without a class or a place, of another season, repeated or
+/// contradicted are left out: [`Labels::assumed`] and [`Labels::left_out`] say all of it.
 ///
 /// # Errors
 /// [`LabelError`] naming the file, what was found and what was expected.
-pub fn read_labels(path: &Path) -> Result<Labels, LabelError> {
+pub fn read_labels(path: &Path, asked: &LabelsAsked<'_>) -> Result<Labels, LabelError> {
+    let Some(format) = VectorFormat::of(path) else { return read_raster(path) };
+    let (collection, mut assumed) = read_collection(path, format, asked.epsg)?;
+    let columns = Columns::of(&collection.features);
+    let class = columns.class(asked.class_column, path, &mut assumed)?;
+    let classes = collection.features.iter().map(|f| value(f, class)).collect();
+    let dates = columns.dates();
+    let mut left_out = LeftOut::default();
+    let mut places = Places::new(path, &collection, classes)?;
+    places.leave_out_unplaced(&mut left_out);
+    if let Some(images) = asked.images {
+        assumed.push(places.leave_out_other_seasons(dates, images, &mut left_out)?);
+    }
+    places.leave_out_repeated(&mut left_out);
+    assumed.extend(places.looks());
+    places.into_labels(assumed, left_out)
+}
+
+/// Opens a file of points or polygons by what each is called, in the stead of a class: one of the properties id, name,
+/// field, field_id, nombre and place, else its number in the file, counted from 1. Columns with personal data are
+/// dropped.
+///
+/// # Errors
+/// As [`read_labels`].
+pub fn read_named_places(path: &Path) -> Result<Labels, LabelError> {
+    let Some(format) = VectorFormat::of(path) else { return read_raster(path) };
+    let (collection, assumed) = read_collection(path, format, None)?;
+    let features = collection.features.iter().enumerate();
+    let names = features.map(|(i, f)| Some(name_of(f).unwrap_or_else(|| (i + 1).to_string())));
+    let names = names.collect();
+    let mut left_out = LeftOut::default();
+    let mut places = Places::new(path, &collection, names)?;
+    places.leave_out_unplaced(&mut left_out);
+    places.into_labels(assumed, left_out)
+}
+
+/// Features without personal data, and what was assumed.
+fn read_collection(
+    path: &Path,
+    format: VectorFormat,
+    epsg: Option<u32>,
+) -> Result<(Collection, Vec<String>), LabelError> {
+    let file = format.read(path, epsg)?;
+    let (mut collection, mut assumed) = (file.collection, file.assumed);
+    if collection.features.is_empty() {
+        return Err(LabelError::Empty { path: path.into() });
+    }
+    let personal = personal::drop_personal(&mut collection);
+    if !personal.is_empty() {
+        assumed.push(format!(
+            "columns {} hold personal data: dropped, nothing of them is kept",
+            personal.join(", ")
+        ));
+    }
+    Ok((collection, assumed))
+}
+
+fn read_raster(path: &Path) -> Result<Labels, LabelError> {
     let extension =
         path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let mut assumed = Vec::new();
-    let kind = match extension.as_str() {
-        "geojson" | "json" => Kind::Vector(read_geojson(path)?),
-        "csv" => {
-            assumed.push("columns lon and lat are degrees of WGS 84 (EPSG:4326)".into());
-            Kind::Vector(read_csv(path, None)?)
-        }
-        "tif" | "tiff" => {
-            assumed.push("code 0 of the label raster means no label".into());
-            Kind::Raster(Box::new(CogFile::open(path).map_err(LabelError::of_raster(path))?))
-        }
-        _ => return Err(LabelError::Kind { path: path.into(), extension }),
-    };
-    if let Kind::Vector(collection) = &kind {
-        Projection::from_epsg(collection.epsg)
-            .map_err(|source| LabelError::Crs { path: path.into(), source })?;
+    if !["tif", "tiff"].contains(&extension.as_str()) {
+        let vector = VectorFormat::ENDINGS.iter().map(|(ending, _)| format!(".{ending}"));
+        let expected = vector.chain([".tif".into()]).collect::<Vec<_>>().join(", ") + " or .tiff";
+        return Err(LabelError::Kind { path: path.into(), extension, expected });
     }
-    Ok(Labels { path: path.into(), kind, assumed })
+    let file = CogFile::open(path).map_err(LabelError::of_raster(path))?;
+    Ok(Labels {
+        path: path.into(),
+        kind: Kind::Raster(Box::new(file)),
+        assumed: vec!["code 0 of the label raster means no label".into()],
+        left_out: LeftOut::default(),
+    })
 }
 
 impl Labels {
@@ -158,90 +149,38 @@ impl Labels {
     /// A point labels its pixel, a polygon the pixels whose centres lie in it.
     ///
     /// # Errors
-    /// [`LabelError`] if a feature has no class, or nothing lies on the grid.
+    /// [`LabelError`] if nothing lies on the grid: [`LabelError::Swapped`] if it would with x and y swapped.
     pub fn on(&self, grid: &Georef, size: (usize, usize)) -> Result<Vec<PointLabel>, LabelError> {
-        self.named_on(grid, size, |item, feature| {
-            CLASS_KEYS.iter().find_map(|key| item.text(key)).ok_or_else(|| LabelError::NoClass {
-                path: self.path.clone(),
-                feature: feature + 1,
-                expected: CLASS_KEYS.join(", "),
-            })
-        })
-    }
-
-    /// The pixels of a grid that places lie on, as [`Labels::on`], but with what each place is called in the
-    /// stead of a class: one of the properties id, name, field, field_id, nombre and place, else its number in the
-    /// file, counted from 1.
-    ///
-    /// # Errors
-    /// [`LabelError`] if nothing lies on the grid.
-    pub fn places_on(
-        &self,
-        grid: &Georef,
-        size: (usize, usize),
-    ) -> Result<Vec<PointLabel>, LabelError> {
-        self.named_on(grid, size, |item, feature| {
-            let name = NAME_KEYS.iter().find_map(|key| item.text(key));
-            Ok(name.unwrap_or_else(|| (feature + 1).to_string()))
-        })
-    }
-
-    fn named_on(
-        &self,
-        grid: &Georef,
-        size: (usize, usize),
-        name: impl Fn(&Feature, usize) -> Result<String, LabelError>,
-    ) -> Result<Vec<PointLabel>, LabelError> {
         let (points, count) = match &self.kind {
-            Kind::Vector(collection) => {
-                (self.vector(collection, grid, size, name)?, collection.features.len())
-            }
+            Kind::Vector(places) => (places.on(grid, size)?, places.count()),
             Kind::Raster(file) => (self.raster(file, grid, size)?, file.header().window().rows),
         };
         if points.is_empty() {
-            let pixels = size.0 * size.1;
-            return Err(LabelError::Nowhere { path: self.path.clone(), count, pixels });
+            let path = self.path.clone();
+            if let Kind::Vector(places) = &self.kind
+                && places.swapped().on(grid, size).is_ok_and(|swapped| !swapped.is_empty())
+            {
+                return Err(LabelError::Swapped { path, count });
+            }
+            return Err(LabelError::Nowhere { path, count, pixels: size.0 * size.1 });
         }
         Ok(points)
     }
 
-    fn vector(
-        &self,
-        collection: &Collection,
-        grid: &Georef,
-        size: (usize, usize),
-        name: impl Fn(&Feature, usize) -> Result<String, LabelError>,
-    ) -> Result<Vec<PointLabel>, LabelError> {
-        let here = collection
-            .clone()
-            .into_epsg(grid.epsg)
-            .map_err(|source| LabelError::Crs { path: self.path.clone(), source })?;
-        let mut taken = ndarray::Array2::from_elem(size, false);
-        let mut points = Vec::new();
-        for (feature, item) in here.features.iter().enumerate() {
-            let class = name(item, feature)?;
-            let mut take = |row: usize, col: usize| {
-                if !std::mem::replace(&mut taken[[row, col]], true) {
-                    points.push(PointLabel { row, col, class: class.clone(), feature });
-                }
-            };
-            match &item.shape {
-                Shape::Point([x, y]) => {
-                    let (row, col) = grid.row_col(*x, *y);
-                    let inside =
-                        row >= 0.0 && col >= 0.0 && row < size.0 as f64 && col < size.1 as f64;
-                    if inside {
-                        take(row as usize, col as usize);
-                    }
-                }
-                Shape::Polygons(polygons) => {
-                    for run in polygons.iter().flat_map(|p| rasterise::runs(p, grid, size)) {
-                        run.cols.for_each(|col| take(run.row, col));
-                    }
-                }
-            }
+    /// Notes which labels gave no pixel on any of these grids, given those that did.
+    pub fn leave_out_unused(&mut self, used: &BTreeSet<usize>, grids: &[(Georef, (usize, usize))]) {
+        if let Kind::Vector(places) = &self.kind {
+            places.leave_out_unused(used, grids, &mut self.left_out);
         }
-        Ok(points)
+    }
+
+    /// What was left out, a sentence for each reason.
+    #[must_use]
+    pub fn left_out_told(&self) -> Vec<String> {
+        match &self.kind {
+            Kind::Vector(places) => self.left_out.told(places.total()),
+            Kind::Raster(_) => Vec::new(),
+        }
     }
 
     fn raster(
@@ -274,7 +213,7 @@ impl Labels {
                         row,
                         col,
                         class: code.to_string(),
-                        feature: points.len(),
+                        feature: r as usize * window.cols + c as usize,
                     });
                 }
             }
@@ -284,99 +223,4 @@ impl Labels {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use surco_raster::cog::{CogOptions, write_cog};
-
-    const GRID: Georef = Georef { epsg: 32719, x0_m: 300_000.0, y0_m: 6_200_000.0, px_m: 10.0 };
-
-    fn folder(name: &str) -> PathBuf {
-        let folder =
-            std::env::temp_dir().join(format!("surco-labels-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        folder
-    }
-
-    fn geojson(crs: &str, class_key: &str) -> String {
-        // A square of 3 × 2 pixels, a point in it and one outside the grid.
-        let square = "[[[300010,6199990],[300040,6199990],[300040,6199970],[300010,6199970],[300010,6199990]]]";
-        let feature = |kind: &str, coordinates: &str, class: &str| {
-            format!(
-                r#"{{"type":"Feature","properties":{{"{class_key}":"{class}"}},"geometry":{{"type":"{kind}","coordinates":{coordinates}}}}}"#
-            )
-        };
-        format!(
-            r#"{{"type":"FeatureCollection","crs":{{"type":"name","properties":{{"name":"{crs}"}}}},"features":[{},{},{}]}}"#,
-            feature("Polygon", square, "vineyard"),
-            feature("Point", "[300015,6199985]", "maize"),
-            feature("Point", "[300005,6199995]", "maize"),
-        )
-    }
-
-    #[test]
-    fn polygons_label_their_pixels_and_a_pixel_is_labelled_once() {
-        let folder = folder("polygons");
-        let path = folder.join("labels.geojson");
-        std::fs::write(&path, geojson("urn:ogc:def:crs:EPSG::32719", "cultivo")).unwrap();
-        let points = read_labels(&path).unwrap().on(&GRID, (8, 8)).unwrap();
-        let found: Vec<(usize, usize, &str)> =
-            points.iter().map(|p| (p.row, p.col, p.class.as_str())).collect();
-        let vineyard = |row, col| (row, col, "vineyard");
-        let want = [
-            vineyard(1, 1),
-            vineyard(1, 2),
-            vineyard(1, 3),
-            vineyard(2, 1),
-            vineyard(2, 2),
-            vineyard(2, 3),
-            (0, 0, "maize"),
-        ];
-        assert_eq!(found, want, "the point in the vineyard came second");
-        std::fs::remove_dir_all(folder).unwrap();
-    }
-
-    #[test]
-    fn places_need_no_class_and_are_called_by_name_or_number() {
-        let folder = folder("places");
-        let path = folder.join("fields.geojson");
-        let of = |key: &str| {
-            std::fs::write(&path, geojson("EPSG:32719", key)).unwrap();
-            let places = read_labels(&path).unwrap().places_on(&GRID, (8, 8)).unwrap();
-            let mut names: Vec<String> = places.into_iter().map(|p| p.class).collect();
-            names.dedup();
-            names
-        };
-        assert_eq!(of("name"), ["vineyard", "maize"]);
-        assert_eq!(of("owner"), ["1", "3"]);
-        std::fs::remove_dir_all(folder).unwrap();
-    }
-
-    #[test]
-    fn old_datums_missing_classes_and_other_places_are_refused() {
-        let folder = folder("refused");
-        let path = folder.join("labels.geojson");
-        let refuse = |text: String| {
-            std::fs::write(&path, text).unwrap();
-            let error = read_labels(&path).and_then(|l| l.on(&GRID, (8, 8))).unwrap_err();
-            assert_eq!(error.fault(), Fault::Input, "{error}");
-            error.to_string()
-        };
-        assert!(refuse(geojson("EPSG:24879", "class")).contains("24879"), "PSAD56");
-        assert!(refuse(geojson("EPSG:32719", "owner")).contains("class_name"));
-        assert!(refuse(geojson("EPSG:32718", "class")).contains("none of 3 labels"));
-        std::fs::remove_dir_all(folder).unwrap();
-    }
-
-    #[test]
-    fn a_raster_of_codes_labels_the_pixels_it_lies_on() {
-        let folder = folder("raster");
-        let path = folder.join("labels.tif");
-        let codes = ndarray::arr3(&[[[0_u8, 7], [9, 0]]]);
-        write_cog(&path, codes.view(), GRID.shifted(2, 3), &CogOptions::default()).unwrap();
-        let points = read_labels(&path).unwrap().on(&GRID, (8, 8)).unwrap();
-        let found: Vec<(usize, usize, &str)> =
-            points.iter().map(|p| (p.row, p.col, p.class.as_str())).collect();
-        assert_eq!(found, [(2, 4, "7"), (3, 3, "9")]);
-        std::fs::remove_dir_all(folder).unwrap();
-    }
-}
+mod tests;

@@ -28,7 +28,9 @@ pub use context::{Context, STATIC_FEATURES, static_token};
 pub use cube::{Cube, CubeError, SeriesWindow, read_cube, read_windows};
 pub use exclude::{Degrees, Exclusion, ExclusionError, Unseen};
 pub use forecast_table::{ForecastRow, ForecastTableError, write_forecasts};
-pub use labels::{LabelError, Labels, PointLabel, read_labels};
+pub use labels::{
+    LabelError, Labels, LabelsAsked, LeftOut, PointLabel, Reason, read_labels, read_named_places,
+};
 pub use normalise::Normalisation;
 pub use npy::NpyError;
 pub use sample::{BandKind, Relief, Sample, Site, SpectralBand};

@@ -19,4 +19,5 @@ pub mod scaling;
 pub mod segmentation;
 pub mod spread;
 pub mod suite;
+pub mod suspects;
 pub mod trust;

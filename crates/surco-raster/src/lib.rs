@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`cog`] | reads and writes Cloud Optimized GeoTIFF, from files or from byte ranges fetched elsewhere |
 //! | [`projection`] | turns coordinates of Chile into longitude and latitude and back, and refuses old datums |
-//! | [`vector`] | reads and writes points and polygons as GeoJSON, points as CSV |
+//! | [`vector`] | reads points and polygons from GeoJSON, GeoPackage, Shapefile, GeoParquet and CSV, writes GeoJSON |
 //! | [`warp`] | brings pixels of one grid onto another |
 //! | [`rasterise`] | pixels of polygons, their area, and which points lie in them |
 //!

@@ -7,12 +7,14 @@
 //! Absent on purpose: datum shifts, other projections, heights.
 
 pub(crate) mod systems;
+mod text;
 mod wkt;
 
 use proj4rs::Proj;
 use proj4rs::transform::transform;
 use surco_core::Fault;
 
+pub use text::epsg_of_wkt;
 pub use wkt::wkt;
 
 use systems::{System, legacy_datum, system};
@@ -41,6 +43,25 @@ pub enum CrsError {
          `ogr2ogr -t_srs EPSG:32719 OUT IN`"
     )]
     Unknown(u32),
+    /// A text that names such a datum.
+    #[error(
+        "coordinate system `{name}` is on the datum {datum}, hundreds of metres off WGS 84; transform it first, for \
+         example with `ogr2ogr -t_srs EPSG:{remedy} OUT IN`"
+    )]
+    LegacyText {
+        /// What the system is called.
+        name: String,
+        /// Its datum.
+        datum: &'static str,
+        /// A code to transform to.
+        remedy: u32,
+    },
+    /// A text that describes no system known here.
+    #[error(
+        "coordinate system `{0}` is not known here: expected longitude and latitude or UTM on WGS 84 or SIRGAS; \
+         transform it first, for example with `ogr2ogr -t_srs EPSG:4326 OUT IN`"
+    )]
+    UnknownText(String),
     /// Numbers that are no place.
     #[error("{first}, {second} is no {what} of EPSG:{code}")]
     OutOfRange {
@@ -68,7 +89,11 @@ impl CrsError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::LegacyDatum { .. } | Self::Unknown(_) | Self::OutOfRange { .. } => Fault::Input,
+            Self::LegacyDatum { .. }
+            | Self::Unknown(_)
+            | Self::LegacyText { .. }
+            | Self::UnknownText(_)
+            | Self::OutOfRange { .. } => Fault::Input,
             Self::Projection { .. } => Fault::Failed,
         }
     }

@@ -1,4 +1,5 @@
-//! Points and polygons with properties: GeoJSON read and written, CSV points and well-known binary read.
+//! Points and polygons with properties: GeoJSON read and written, GeoPackage, Shapefile, GeoParquet, CSV points and
+//! well-known binary read.
 //!
 //! The coordinate system is checked when data enter: [`Collection::epsg`] is always one that
 //! [`Projection`] takes.
@@ -6,14 +7,22 @@
 //! Absent on purpose: lines, geometry collections, guesses about coordinate systems.
 
 mod csv_points;
+mod cursor;
+mod dbf;
 mod error;
+mod format;
 mod geojson;
+mod geopackage;
+mod geoparquet;
+mod shapefile;
 mod wkb;
+mod zipped;
 
 use serde_json::{Map, Value};
 
 pub use csv_points::read_csv;
 pub use error::VectorError;
+pub use format::{VectorFile, VectorFormat};
 pub use geojson::{parse_geojson, read_geojson, to_geojson, write_geojson};
 pub use wkb::parse_wkb;
 
@@ -31,6 +40,8 @@ pub struct Polygon {
 pub enum Shape {
     /// A point, `[x, y]`.
     Point([f64; 2]),
+    /// Several points; none if a file has a row for something without a place.
+    Points(Vec<[f64; 2]>),
     /// One or more polygons.
     Polygons(Vec<Polygon>),
 }
@@ -71,26 +82,41 @@ impl Shape {
     fn points_mut(&mut self) -> Box<dyn Iterator<Item = &mut [f64; 2]> + '_> {
         match self {
             Self::Point(point) => Box::new(std::iter::once(point)),
+            Self::Points(points) => Box::new(points.iter_mut()),
             Self::Polygons(polygons) => {
                 Box::new(polygons.iter_mut().flat_map(|p| p.rings.iter_mut().flatten()))
             }
         }
     }
 
-    /// West, south, east and north of the shape, or nothing if it has no points.
-    #[must_use]
-    pub fn bounds(&self) -> Option<[f64; 4]> {
-        let one;
-        let points: Box<dyn Iterator<Item = &[f64; 2]>> = match self {
-            Self::Point(point) => {
-                one = [*point];
-                Box::new(one.iter())
-            }
+    /// All points of the shape, in order.
+    pub fn points(&self) -> Box<dyn Iterator<Item = &[f64; 2]> + '_> {
+        match self {
+            Self::Point(point) => Box::new(std::iter::once(point)),
+            Self::Points(points) => Box::new(points.iter()),
             Self::Polygons(polygons) => {
                 Box::new(polygons.iter().flat_map(|p| p.rings.iter().flatten()))
             }
-        };
-        points.fold(None, |bounds, &[x, y]| {
+        }
+    }
+
+    /// The same shape in another coordinate system.
+    ///
+    /// # Errors
+    /// [`CrsError`] if a point has no place in the other system.
+    pub fn moved(mut self, from: &Projection, to: &Projection) -> Result<Self, CrsError> {
+        for point in self.points_mut() {
+            let (lon, lat) = from.to_lonlat(point[0], point[1])?;
+            let (x, y) = to.from_lonlat(lon, lat)?;
+            *point = [x, y];
+        }
+        Ok(self)
+    }
+
+    /// West, south, east and north of the shape, or nothing if it has no points.
+    #[must_use]
+    pub fn bounds(&self) -> Option<[f64; 4]> {
+        self.points().fold(None, |bounds, &[x, y]| {
             let [w, s, e, n] = bounds.unwrap_or([x, y, x, y]);
             Some([w.min(x), s.min(y), e.max(x), n.max(y)])
         })
@@ -102,19 +128,15 @@ impl Collection {
     ///
     /// # Errors
     /// [`CrsError`] if a code is refused or a point has no place in the other system.
-    pub fn into_epsg(mut self, epsg: u32) -> Result<Self, CrsError> {
+    pub fn into_epsg(self, epsg: u32) -> Result<Self, CrsError> {
         if epsg == self.epsg {
             return Ok(self);
         }
         let (from, to) = (Projection::from_epsg(self.epsg)?, Projection::from_epsg(epsg)?);
-        for feature in &mut self.features {
-            for point in feature.shape.points_mut() {
-                let (lon, lat) = from.to_lonlat(point[0], point[1])?;
-                let (x, y) = to.from_lonlat(lon, lat)?;
-                *point = [x, y];
-            }
-        }
-        self.epsg = epsg;
-        Ok(self)
+        let moved = |feature: Feature| {
+            Ok(Feature { shape: feature.shape.moved(&from, &to)?, properties: feature.properties })
+        };
+        let features = self.features.into_iter().map(moved).collect::<Result<_, CrsError>>()?;
+        Ok(Self { epsg, features })
     }
 }

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::de::DeserializeOwned;
-use surco_core::{Block, Progress, Window, fold_of};
-use surco_data::{Cube, Exclusion, PointLabel, Sample, read_windows};
+use surco_core::{Block, CellId, Progress, Window, fold_of};
+use surco_data::{Cube, Exclusion, Labels, PointLabel, Sample, read_windows};
 use surco_learn::SeriesPool;
 use surco_store::Store;
 
 use crate::exit::{BadInput, Usage};
+use crate::screen::Screen;
 
 /// Side of the blocks that validation is drawn by, in m.
 const VALIDATION_BLOCK_M: f64 = 160.0;
@@ -25,6 +26,9 @@ const YEAR: f64 = 365.2425;
 
 /// Days of the shortest window.
 const YEAR_DAYS: i32 = 365;
+
+/// Seconds of a day.
+const DAY_S: i64 = 86_400;
 
 /// Series kept of one window.
 const SERIES_PER_WINDOW: usize = 1024;
@@ -199,6 +203,8 @@ pub(crate) struct Labelled {
     pub(crate) blocks: Vec<u64>,
     /// Easting and northing in m.
     pub(crate) places: Vec<(f64, f64)>,
+    /// Number of the feature in the file of labels, from 0.
+    pub(crate) features: Vec<usize>,
 }
 
 impl Labelled {
@@ -213,6 +219,7 @@ impl Labelled {
             }
             self.samples.push(sample);
             self.classes.push(label.class.clone());
+            self.features.push(label.feature);
             self.places.push(cube.georef.centre(label.row, label.col));
             self.blocks.push(block_number(block_of(cube, label.row, label.col, block_m)));
         }
@@ -226,6 +233,25 @@ impl Labelled {
         names.dedup();
         names
     }
+}
+
+/// First and last day of all images of these cells, in days since 1970; nothing if there are none.
+pub(crate) fn days_of_store(store: &Store, cells: &[CellId]) -> anyhow::Result<Option<(i32, i32)>> {
+    let mut days = None;
+    for cell in cells {
+        let times = store.cell(cell)?.times;
+        let (Some(first), Some(last)) = (times.first(), times.last()) else { continue };
+        let day = |time: &i64| time.div_euclid(DAY_S) as i32;
+        let (from, to) = days.unwrap_or((i32::MAX, i32::MIN));
+        days = Some((day(first).min(from), day(last).max(to)));
+    }
+    Ok(days)
+}
+
+/// Says what was taken for granted of labels, and which of them are not used.
+pub(crate) fn say_of_labels(labels: &Labels, screen: &Screen) {
+    labels.assumed.iter().for_each(|a| screen.say(&format!("assumed: {a}")));
+    labels.left_out_told().iter().for_each(|text| screen.say(&format!("warning: {text}")));
 }
 
 /// At most so many labels of each class, spread evenly over those there are.

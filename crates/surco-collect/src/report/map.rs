@@ -91,7 +91,7 @@ fn item(rings: Vec<Ring>, class: String, title: String) -> Option<Item> {
 fn of_land(land: &Collection) -> impl Iterator<Item = Item> + '_ {
     let polygons = land.features.iter().flat_map(|feature| match &feature.shape {
         Shape::Polygons(polygons) => polygons.as_slice(),
-        Shape::Point(_) => &[],
+        Shape::Point(_) | Shape::Points(_) => &[],
     });
     polygons.filter_map(|polygon| item(polygon.rings.clone(), "land".into(), String::new()))
 }

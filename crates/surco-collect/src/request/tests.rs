@@ -97,13 +97,13 @@ fn geoparquet_is_read_and_what_it_lacks_is_named() {
     assert!(of(Some(&geo(crs84))).is_ok());
     let utm = r#", "crs": {"id": {"authority": "EPSG", "code": 4326}}"#;
     assert!(of(Some(&geo(utm))).is_ok());
-    insta::assert_snapshot!(of(None).unwrap_err(), @"/a.parquet: not GeoParquet with shapes as WKB: it has no `geo` metadata");
+    insta::assert_snapshot!(of(None).unwrap_err(), @"/a.parquet: without `geo` metadata: list of columns is name, shape, expected columns `lon` and `lat` in degrees, or `x` and `y` in metres");
     let web = r#", "crs": {"name": "a local grid"}"#;
     insta::assert_snapshot!(of(Some(&geo(web))).unwrap_err(), @r#"/a.parquet: not GeoParquet with shapes as WKB: the coordinate system of column shape is "a local grid"; transform it to EPSG:4326"#);
     let arrow = geo("").replace("WKB", "point");
     insta::assert_snapshot!(of(Some(&arrow)).unwrap_err(), @r#"/a.parquet: not GeoParquet with shapes as WKB: column shape is encoded as "point""#);
     let other = geo("").replace("shape", "geometry");
-    insta::assert_snapshot!(of(Some(&other)).unwrap_err(), @"/a.parquet: not GeoParquet with shapes as WKB: it has no column geometry");
+    insta::assert_snapshot!(of(Some(&other)).unwrap_err(), @"/a.parquet: not GeoParquet with shapes as WKB: row 1: it has no column geometry");
 }
 
 /// Two rows of names and squares.

@@ -129,7 +129,7 @@ pub fn area_m2(land: &Collection) -> f64 {
     };
     let polygons = land.features.iter().flat_map(|feature| match &feature.shape {
         Shape::Polygons(polygons) => polygons.as_slice(),
-        Shape::Point(_) => &[],
+        Shape::Point(_) | Shape::Points(_) => &[],
     });
     polygons.map(of_polygon).sum()
 }

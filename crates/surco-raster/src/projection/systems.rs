@@ -80,6 +80,12 @@ pub(crate) fn system(code: u32) -> Option<System> {
     }
 }
 
+/// Codes of all systems known here.
+pub(crate) fn codes() -> impl Iterator<Item = u32> {
+    let sirgas = SIRGAS.iter().flat_map(|&(base, zone_18, zone_19)| [base.code, zone_18, zone_19]);
+    std::iter::once(4326).chain(32_601..=32_660).chain(32_701..=32_760).chain(sirgas)
+}
+
 /// The datum of a code that must not be taken for WGS 84, and a code to transform to.
 pub(crate) fn legacy_datum(code: u32) -> Option<(&'static str, u32)> {
     match code {

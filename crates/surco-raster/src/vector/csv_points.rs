@@ -19,9 +19,12 @@ const DEGREES: [(&str, &str); 5] = [
 ];
 
 /// Names of columns that hold metres east and north.
-const METRES: [(&str, &str); 5] = [
+const METRES: [(&str, &str); 8] = [
     ("x", "y"),
     ("este", "norte"),
+    ("utm_este", "utm_norte"),
+    ("coord_x", "coord_y"),
+    ("utmx", "utmy"),
     ("easting", "northing"),
     ("utm_x", "utm_y"),
     ("utm_e", "utm_n"),
@@ -95,7 +98,7 @@ fn delimiter_of(bytes: &[u8]) -> u8 {
 }
 
 /// Columns of x and y, and the system they are in.
-fn find_columns(
+pub(super) fn find_columns(
     head: Place<'_>,
     names: &[String],
     epsg: Option<u32>,

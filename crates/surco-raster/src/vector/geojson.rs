@@ -51,11 +51,11 @@ pub fn parse_geojson(bytes: &[u8], name: &Path) -> Result<Collection, VectorErro
             }
         },
         "Feature" => vec![root],
-        "Point" | "Polygon" | "MultiPolygon" => {
+        "Point" | "MultiPoint" | "Polygon" | "MultiPolygon" => {
             vec![json!({ "type": "Feature", "properties": null, "geometry": root })]
         }
         other => {
-            let expected = "FeatureCollection, Feature, Point, Polygon or MultiPolygon";
+            let expected = "FeatureCollection, Feature, Point, MultiPoint, Polygon or MultiPolygon";
             return Err(file.wrong("`type`", format!("`{other}`"), expected));
         }
     };
@@ -109,13 +109,18 @@ fn read_feature(
     let reader = Reader { place, is_geographic };
     let shape = match kind {
         "Point" => Shape::Point(reader.point(coordinates)?),
+        "MultiPoint" => {
+            let points = reader.list(coordinates)?.iter().map(|point| reader.point(point));
+            Shape::Points(points.collect::<Result<_, _>>()?)
+        }
         "Polygon" => Shape::Polygons(vec![reader.polygon(coordinates)?]),
         "MultiPolygon" => {
             let polygons = reader.list(coordinates)?.iter().map(|p| reader.polygon(p));
             Shape::Polygons(polygons.collect::<Result<_, _>>()?)
         }
         other => {
-            let expected = "Point, Polygon or MultiPolygon; convert or delete the feature";
+            let expected =
+                "Point, MultiPoint, Polygon or MultiPolygon; convert or delete the feature";
             return Err(place.wrong("geometry", other, expected));
         }
     };
@@ -178,6 +183,7 @@ pub fn to_geojson(collection: &Collection) -> String {
     for (i, feature) in collection.features.iter().enumerate() {
         let geometry = match &feature.shape {
             Shape::Point(point) => json!({ "type": "Point", "coordinates": point }),
+            Shape::Points(points) => json!({ "type": "MultiPoint", "coordinates": points }),
             Shape::Polygons(polygons) => match &polygons[..] {
                 [one] => json!({ "type": "Polygon", "coordinates": one.rings }),
                 many => {
@@ -262,10 +268,10 @@ mod tests {
     fn refusals_name_file_feature_value_and_remedy() {
         insta::assert_snapshot!(refusal("{"), @"a.geojson: not GeoJSON: EOF while parsing an object at line 1 column 1");
         insta::assert_snapshot!(refusal(&FIELD.replace("[1, 1]]]]", "[1, 3]]]]")), @"a.geojson: feature 1: ring is open, of 4 points, expected closed, of at least 4 points: repeat the first point at the end");
-        insta::assert_snapshot!(refusal(&FIELD.replace("\"Point\"", "\"LineString\"")), @"a.geojson: feature 2: geometry is LineString, expected Point, Polygon or MultiPolygon; convert or delete the feature");
+        insta::assert_snapshot!(refusal(&FIELD.replace("\"Point\"", "\"LineString\"")), @"a.geojson: feature 2: geometry is LineString, expected Point, MultiPoint, Polygon or MultiPolygon; convert or delete the feature");
         insta::assert_snapshot!(refusal(&FIELD.replace("EPSG::32719", "EPSG::4326")), @"a.geojson: feature 2: point is 300000.5, 6300000, expected longitude from -180 to 180, then latitude from -90 to 90, in degrees; metres need their coordinate system stated");
         insta::assert_snapshot!(refusal(&FIELD.replace("EPSG::32719", "EPSG::24879")), @"a.geojson: EPSG:24879 is on the datum PSAD56, hundreds of metres off WGS 84; transform it first, for example with `ogr2ogr -t_srs EPSG:32719 OUT IN`");
-        insta::assert_snapshot!(refusal(r#"{"type": "Topology"}"#), @"a.geojson: the file: `type` is `Topology`, expected FeatureCollection, Feature, Point, Polygon or MultiPolygon");
+        insta::assert_snapshot!(refusal(r#"{"type": "Topology"}"#), @"a.geojson: the file: `type` is `Topology`, expected FeatureCollection, Feature, Point, MultiPoint, Polygon or MultiPolygon");
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! Well-known binary, as GeoParquet and databases hold shapes.
 
+use super::cursor::Cursor;
 use super::{Polygon, Shape};
 
 /// Kinds of shapes.
 const POINT: u32 = 1;
 const POLYGON: u32 = 3;
+const MULTI_POINT: u32 = 4;
 const MULTI_POLYGON: u32 = 6;
 /// Flags of PostGIS for heights, measures and a coordinate system.
 const HAS_Z: u32 = 0x8000_0000;
 const HAS_M: u32 = 0x4000_0000;
 const HAS_SRID: u32 = 0x2000_0000;
 
-/// Reads a point, polygon or multipolygon; heights and measures are left out.
+/// Reads a point, several points, a polygon or several; heights and measures are left out.
 ///
 /// # Errors
 /// What is wrong, in words, if the bytes are cut off, hold another shape or a ring that is not closed.
@@ -19,14 +21,25 @@ const HAS_SRID: u32 = 0x2000_0000;
 /// # Source
 /// OGC 06-103r4, *Simple feature access*, section 8.
 pub fn parse_wkb(bytes: &[u8]) -> Result<Shape, String> {
-    let mut reader = Reader { bytes, big_endian: false };
+    let mut reader = Reader(Cursor { bytes, big_endian: false });
     let (kind, dimensions) = reader.head()?;
     match kind {
         POINT => Ok(Shape::Point(reader.point(dimensions)?)),
         POLYGON => Ok(Shape::Polygons(vec![reader.polygon(dimensions)?])),
+        MULTI_POINT => {
+            let mut points = Vec::new();
+            for _ in 0..reader.0.u32()? {
+                let (kind, dimensions) = reader.head()?;
+                if kind != POINT {
+                    return Err(format!("a multipoint has a part of kind {kind}"));
+                }
+                points.push(reader.point(dimensions)?);
+            }
+            Ok(Shape::Points(points))
+        }
         MULTI_POLYGON => {
             let mut polygons = Vec::new();
-            for _ in 0..reader.u32()? {
+            for _ in 0..reader.0.u32()? {
                 let (kind, dimensions) = reader.head()?;
                 if kind != POLYGON {
                     return Err(format!("a multipolygon has a part of kind {kind}"));
@@ -35,43 +48,37 @@ pub fn parse_wkb(bytes: &[u8]) -> Result<Shape, String> {
             }
             Ok(Shape::Polygons(polygons))
         }
-        other => Err(format!("shape of kind {other}, expected point, polygon or multipolygon")),
+        other => Err(format!(
+            "it is {}, expected points or polygons; convert or delete the feature",
+            name_of(other)
+        )),
     }
 }
 
-struct Reader<'b> {
-    bytes: &'b [u8],
-    big_endian: bool,
+/// What a kind of shape that is not read is called.
+fn name_of(kind: u32) -> String {
+    match kind {
+        2 => "a line".into(),
+        5 => "several lines".into(),
+        7 => "a collection of shapes".into(),
+        other => format!("a shape of kind {other}"),
+    }
 }
+
+struct Reader<'b>(Cursor<'b>);
 
 impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        let (head, rest) = self.bytes.split_first_chunk::<N>().ok_or("it is cut off")?;
-        self.bytes = rest;
-        Ok(*head)
-    }
-
-    fn u32(&mut self) -> Result<u32, String> {
-        let bytes = self.take()?;
-        Ok(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
-    }
-
-    fn f64(&mut self) -> Result<f64, String> {
-        let bytes = self.take()?;
-        Ok(if self.big_endian { f64::from_be_bytes(bytes) } else { f64::from_le_bytes(bytes) })
-    }
-
     /// Kind of shape, and numbers a point has.
     fn head(&mut self) -> Result<(u32, usize), String> {
-        let [order] = self.take()?;
-        self.big_endian = match order {
+        let [order] = self.0.take()?;
+        self.0.big_endian = match order {
             0 => true,
             1 => false,
             other => return Err(format!("it begins with {other}, no byte order")),
         };
-        let code = self.u32()?;
+        let code = self.0.u32()?;
         if code & HAS_SRID != 0 {
-            self.u32()?;
+            self.0.u32()?;
         }
         let plain = code & !(HAS_Z | HAS_M | HAS_SRID);
         let flags = usize::from(code & HAS_Z != 0) + usize::from(code & HAS_M != 0);
@@ -86,18 +93,18 @@ impl Reader<'_> {
     }
 
     fn point(&mut self, dimensions: usize) -> Result<[f64; 2], String> {
-        let point = [self.f64()?, self.f64()?];
+        let point = [self.0.f64()?, self.0.f64()?];
         for _ in 2..dimensions {
-            self.f64()?;
+            self.0.f64()?;
         }
         if point.iter().all(|v| v.is_finite()) { Ok(point) } else { Err("a point is empty".into()) }
     }
 
     fn polygon(&mut self, dimensions: usize) -> Result<Polygon, String> {
         let mut rings = Vec::new();
-        for _ in 0..self.u32()? {
+        for _ in 0..self.0.u32()? {
             let mut ring = Vec::new();
-            for _ in 0..self.u32()? {
+            for _ in 0..self.0.u32()? {
                 ring.push(self.point(dimensions)?);
             }
             if ring.len() < 4 || ring.first() != ring.last() {
@@ -145,7 +152,7 @@ mod tests {
         assert_eq!(refusal(&polygon[..polygon.len() - 2]), "it is cut off");
         assert_eq!(
             refusal("01 02000000 00000000"),
-            "shape of kind 2, expected point, polygon or multipolygon"
+            "it is a line, expected points or polygons; convert or delete the feature"
         );
         let open = ring.replacen("04", "03", 1);
         assert_eq!(

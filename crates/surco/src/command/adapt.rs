@@ -1,36 +1,47 @@
 //! `surco adapt`: from a few labels to a task.
 
-use std::path::{Path, PathBuf};
+mod read;
+mod suspicious;
 
-use ndarray::{Axis, concatenate};
-use surco_core::{Legend, Window};
-use surco_data::{BatchSpec, Cube, Sample, SeriesWindow, SpectralBand, read_cube, read_labels};
+use std::path::PathBuf;
+
+use ndarray::{Axis, concatenate, s};
+use surco_core::Legend;
+use surco_data::Sample;
 use surco_eval::fewshot::{Episode, SuiteResult, fold_episodes};
 use surco_eval::trust::{HeldOut, Trust, trust};
-use surco_learn::{AdapterFeatures, Features, MOST_UNLABELLED, Unlabelled, adapt};
+use surco_learn::{AdapterFeatures, Features, Unlabelled, adapt};
 use surco_map::{Sets, Task, save_task};
 use surco_net::{Device, Model};
-use surco_store::Store;
 
-use crate::compare::{Comparison, columns_of, compare, on_one_axis, spread_over, table};
+use crate::compare::{Comparison, columns_of, compare, on_one_axis, table};
 use crate::exit::BadInput;
-use crate::learning::{Labelled, thinned};
 use crate::released;
 use crate::screen::Screen;
 
+pub(crate) use read::{LabelFile, OfLabels, Read, read_labelled, unlabelled};
+use suspicious::{suspicious, told_of};
+
 /// Adapts a model to a few labels, and says how far to trust it
 ///
-/// Labels are points or polygons (GeoJSON), points (CSV with lon, lat and class) or a raster of codes. The table
-/// is a cross-validation by spatial blocks, beside the baselines.
+/// Labels are points or polygons (GeoPackage, Shapefile, zipped or not, GeoJSON, Parquet), points (CSV with lon, lat and
+/// class) or a raster of codes. Columns of personal data are dropped; what is assumed, left out or looks wrong is told.
+/// The table is a cross-validation by spatial blocks, beside the baselines.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  surco adapt --labels labels.geojson --store valley --out task")]
+#[command(after_help = "Example:\n  surco adapt --labels labels.gpkg --store valley --out task")]
 pub(crate) struct Args {
     /// Model folder; the released nano model if not given
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
-    /// Labels: .geojson, .csv or .tif
+    /// Labels: .gpkg, .shp, .zip (of a Shapefile), .geojson, .parquet, .csv or .tif
     #[arg(long, value_name = "FILE")]
     labels: PathBuf,
+    /// Column of the class, if it is not called as one (class, crop, cultivo, especie, uso …)
+    #[arg(long, value_name = "NAME")]
+    class_column: Option<String>,
+    /// EPSG code of the coordinates of a table, if they are no degrees, such as 32719
+    #[arg(long, value_name = "CODE")]
+    epsg: Option<u32>,
     /// The store with the pixels
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
@@ -53,27 +64,37 @@ const LEVEL: f64 = 0.9;
 
 pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Result<u64> {
     let (model, weights) = released::model(args.model.as_deref(), device)?;
-    let read = read_labelled(&args.store, &args.labels, args.block_m, args.per_class, screen)?;
+    let (class_column, epsg) = (args.class_column.as_deref(), args.epsg);
+    let file = LabelFile { path: &args.labels, class_column, epsg };
+    let read = read_labelled(&args.store, &file, args.block_m, args.per_class, screen)?;
     let episodes = fold_episodes(&read.labelled.classes, &read.labelled.blocks, 5, args.seeds);
     let cross = cross_validate(&read, &model, &episodes, screen)?;
     let features = Prepared::new(&read, &model, device);
-    let trust = held_out(&features, &episodes).and_then(|held| trust(&held, LEVEL));
+    let held = held_out(&features, &episodes);
+    let tells = tells(&cross, read.labelled.names().len());
+    // Who knows no better than chance has nobody to suspect.
+    let suspicious = match &held {
+        Some((held, places)) if tells => suspicious(held, places, &read.labelled),
+        Some(_) | None => Vec::new(),
+    };
+    let trust = held.and_then(|(held, _)| trust(&of_first_seed(&held, &episodes), LEVEL));
     let mut task = fit(&read, &features, weights)?;
     if let Some(trust) = &trust {
         task.adapter = task.adapter.tempered(trust.temperature as f32);
         task.sets = Some(Sets { level: trust.level, threshold: trust.threshold });
     }
     save_task(&task, &args.out)?;
-    let tells = tells(&cross, task.labels.len());
     let json = serde_json::json!({
         "task": args.out, "labels": task.labels, "classes": read.labelled.names(),
         "features": task.adapter.features, "unlabelled": read.unlabelled.len(),
-        "unseen": read.unseen, "trust": trust, "enough_labels": tells, "cross_validation": cross,
+        "unseen": read.unseen, "assumed": read.told.assumed, "left_out": read.told.left_out,
+        "suspicious": suspicious, "trust": trust, "enough_labels": tells, "cross_validation": cross,
     });
     let text = format!(
-        "{}\n{}\n{}{} labels of {} classes, {} series without labels\ntask: {}",
+        "{}\n{}\n{}{}{} labels of {} classes, {} series without labels\ntask: {}",
         table(&cross),
         told(trust.as_ref()),
+        told_of(&suspicious),
         if tells {
             ""
         } else {
@@ -134,13 +155,12 @@ impl Prepared {
     }
 }
 
-/// Probabilities of every labelled place from the folds of the first seed that do not hold its block.
-fn held_out(features: &Prepared, episodes: &[Episode]) -> Option<HeldOut> {
-    let first = episodes.first()?;
-    let folds: Vec<&Episode> = episodes.iter().filter(|e| e.seed == first.seed).collect();
-    let count = first.classes.len();
+/// Probabilities of every labelled place from the folds of each seed that do not hold its block, seed after seed, and the
+/// place of each row among the labels.
+fn held_out(features: &Prepared, episodes: &[Episode]) -> Option<(HeldOut, Vec<usize>)> {
+    let count = episodes.first()?.classes.len();
     let (mut rows, mut truth, mut fold_of) = (Vec::new(), Vec::new(), Vec::new());
-    for (fold, episode) in folds.iter().enumerate() {
+    for (fold, episode) in episodes.iter().enumerate() {
         let class = |&p: &usize| features.classes.get(p).copied();
         let given: Vec<usize> = episode.support.iter().filter_map(class).collect();
         let support = features.support.select(&episode.support);
@@ -151,101 +171,18 @@ fn held_out(features: &Prepared, episodes: &[Episode]) -> Option<HeldOut> {
     }
     let views: Vec<_> = rows.iter().map(|r| r.view()).collect();
     let chances = concatenate(Axis(0), &views).ok()?;
-    Some(HeldOut { chances, truth, folds: fold_of })
+    let places = episodes.iter().flat_map(|e| e.query.iter().copied()).collect();
+    Some((HeldOut { chances, truth, folds: fold_of }, places))
 }
 
-/// Labels on the pixels of a store.
-pub(crate) struct Read {
-    pub(crate) labelled: Labelled,
-    pub(crate) bands: Vec<SpectralBand>,
-    pub(crate) names: Vec<String>,
-    pub(crate) window: (i32, i32),
-    pub(crate) unseen: usize,
-    /// Series of the same cells, spread evenly, whatever grows there.
-    pub(crate) unlabelled: Vec<Sample>,
-}
-
-/// Reads the labelled pixels of a store, at most `per_class` of each class in each cell.
-pub(crate) fn read_labelled(
-    store: &Path,
-    file: &Path,
-    block_m: f64,
-    per_class: usize,
-    screen: &Screen,
-) -> anyhow::Result<Read> {
-    let store = Store::open(store)?;
-    let labels = read_labels(file)?;
-    labels.assumed.iter().for_each(|a| screen.say(&format!("assumed: {a}")));
-    let mut read = Read {
-        labelled: Labelled::default(),
-        bands: Vec::new(),
-        names: Vec::new(),
-        window: (i32::MAX, i32::MIN),
-        unseen: 0,
-        unlabelled: Vec::new(),
-    };
-    let mut nowhere = None;
-    for cell in store.cells()? {
-        let reader = store.cell(&cell)?;
-        let here = match labels.on(&reader.georef, (reader.rows, reader.cols)) {
-            Ok(here) => here,
-            Err(error @ surco_data::LabelError::Nowhere { .. }) => {
-                nowhere = Some(error);
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let window = Window { row: 0, col: 0, rows: reader.rows, cols: reader.cols };
-        let cube = read_cube(&store, &SeriesWindow { cell, window }, None)?;
-        let there = here.len();
-        let here = thinned(here, per_class);
-        if here.len() < there {
-            screen
-                .say(&format!("assumed: {} of {there} labelled pixels stand for all", here.len()));
-        }
-        read.unlabelled.extend(unlabelled(&cube));
-        read.unseen += read.labelled.add(&cube, &here, block_m);
-        read.bands.clone_from(&cube.bands);
-        read.names.clone_from(&cube.band_names);
-        let (first, last) = (cube.days[0], cube.days[cube.days.len() - 1]);
-        read.window = (read.window.0.min(first.min(last - 364)), read.window.1.max(last + 1));
-    }
-    read.unlabelled = spread_over(&read.unlabelled, MOST_UNLABELLED);
-    if let (true, Some(error)) = (read.labelled.samples.is_empty(), nowhere) {
-        return Err(error.into());
-    }
-    let file = file.display();
-    match read.labelled.names().as_slice() {
-        [] => {
-            let text = format!(
-                "labels {file}: no labelled pixel is in the store or was ever seen clearly"
-            );
-            Err(BadInput(text).into())
-        }
-        [one] => {
-            let text = format!("labels {file} hold one class ({one}): at least two are needed");
-            Err(BadInput(text).into())
-        }
-        _ => Ok(read),
-    }
-}
-
-/// Series of a cube that were seen, spread evenly over it.
-pub(crate) fn unlabelled(cube: &Cube) -> Vec<Sample> {
-    let (rows, cols) = cube.size();
-    // As many rows and columns as make about the most that is looked at.
-    let side = (MOST_UNLABELLED as f64).sqrt().ceil() as usize;
-    let places = |length: usize| spread_over(&(0..length).collect::<Vec<_>>(), side);
-    let columns = places(cols);
-    let of_row = |row: usize| columns.iter().map(move |&col| (row, col));
-    let all = places(rows).into_iter().flat_map(of_row).map(|(row, col)| cube.sample(row, col));
-    all.filter(|sample| !sample.is_empty()).collect()
-}
-
-impl Read {
-    /// How a model reads these series.
-    pub(crate) fn spec(&self, model: &Model) -> BatchSpec {
-        model.config.spec(&self.bands, self.window)
+/// The rows of the first seed, in which each place is once.
+fn of_first_seed(held: &HeldOut, episodes: &[Episode]) -> HeldOut {
+    let folds = episodes.iter().take_while(|e| e.seed == episodes[0].seed);
+    let n = folds.map(|e| e.query.len()).sum();
+    HeldOut {
+        chances: held.chances.slice(s![..n, ..]).to_owned(),
+        truth: held.truth[..n].to_vec(),
+        folds: held.folds[..n].to_vec(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
-use surco_data::read_labels;
+use surco_data::{LabelsAsked, read_labels};
 use surco_map::area::{AreaError, AreaEstimate, estimate_areas};
 use surco_raster::cog::CogFile;
 
@@ -136,7 +136,8 @@ fn count(map: &Path, sample: &Path) -> anyhow::Result<Matrix> {
         .georef
         .ok_or_else(|| BadInput(format!("map {} has no place on Earth", map.display())))?;
     let codes = file.read_u8(window).with_context(|| in_map(map))?;
-    let points = read_labels(sample)?.on(&georef, (window.rows, window.cols))?;
+    let points =
+        read_labels(sample, &LabelsAsked::default())?.on(&georef, (window.rows, window.cols))?;
     let mut names: Vec<String> = points.iter().map(|p| p.class.clone()).collect();
     names.sort_unstable();
     names.dedup();

@@ -52,7 +52,7 @@ pub(crate) struct Args {
     /// Area in degrees
     #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true, value_parser = box_of)]
     bbox: Option<[f64; 4]>,
-    /// Area as polygons: GeoJSON or GeoParquet
+    /// Area as polygons: GeoJSON, GeoParquet, GeoPackage or Shapefile
     #[arg(long, value_name = "FILE", conflicts_with = "bbox")]
     aoi: Option<PathBuf>,
     /// Places for chips, as `surco sample` writes them: GeoJSON, GeoParquet or CSV points

@@ -30,7 +30,7 @@ use surco_serve::serve_archive;
 use surco_sim::{ValleyConfig, write_archive};
 use surco_store::Store;
 
-use super::adapt::{Prepared, Read, cross_validate, fit_to, unlabelled};
+use super::adapt::{OfLabels, Prepared, Read, cross_validate, fit_to, unlabelled};
 use crate::exit::{BadInput, Usage};
 use crate::learning::{Labelled, Sources, WindowCuts, pool};
 use crate::screen::Screen;
@@ -317,6 +317,7 @@ fn truth_pool(
         ),
         unseen,
         unlabelled: unlabelled(&cube),
+        told: OfLabels::default(),
     };
     Ok((read, cube, truth))
 }
@@ -343,6 +344,7 @@ fn adapt(
         window: read.window,
         unseen: 0,
         unlabelled: read.unlabelled.clone(),
+        told: OfLabels::default(),
     };
     let features = Prepared::new(&support, model, &model.device());
     let task = fit_to(&support, &features, weights, legend.clone())?;
@@ -358,6 +360,7 @@ fn pick(labelled: &Labelled, episode: &Episode) -> Labelled {
         classes: support.iter().map(|&i| labelled.classes[i].clone()).collect(),
         blocks: support.iter().map(|&i| labelled.blocks[i]).collect(),
         places: support.iter().map(|&i| labelled.places[i]).collect(),
+        features: support.iter().map(|&i| labelled.features[i]).collect(),
     }
 }
 

@@ -247,7 +247,13 @@ fn read_episodes(path: &Path) -> anyhow::Result<Vec<Episode>> {
 
 fn pixels(args: &PixelsArgs, device: &Device, screen: &Screen) -> anyhow::Result<u64> {
     let (model, _) = released::model(args.model.as_deref(), device)?;
-    let read = super::adapt::read_labelled(&args.store, &args.labels, 500.0, usize::MAX, screen)?;
+    let read = super::adapt::read_labelled(
+        &args.store,
+        &super::adapt::LabelFile::at(&args.labels),
+        500.0,
+        usize::MAX,
+        screen,
+    )?;
     let side = args.support.map(|side| on_side(&read.labelled.places, side));
     let design =
         DrawDesign { shots: args.shots.clone(), seeds: args.seeds, query_per_class: args.queries };

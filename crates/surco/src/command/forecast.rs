@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use jiff::civil::Date;
 use surco_core::{Progress, Window};
 use surco_data::{
-    ForecastRow, PointLabel, Sample, SeriesWindow, SpectralBand, read_cube, read_labels,
-    read_table, write_forecasts,
+    ForecastRow, LabelError, PointLabel, Sample, SeriesWindow, SpectralBand, read_cube,
+    read_named_places, read_table, write_forecasts,
 };
 use surco_net::{Device, Forecaster, Model, Outlook, load_forecaster, load_model, outlook};
 use surco_store::Store;
 
 use crate::exit::{BadInput, Usage};
+use crate::learning::say_of_labels;
 use crate::screen::Screen;
 use watched::Watched;
 
@@ -125,15 +126,15 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
 /// Points and fields on the cells of a store.
 fn from_store(store: &Path, file: &Path, screen: &Screen) -> anyhow::Result<Places> {
     let store = Store::open(store)?;
-    let labels = read_labels(file)?;
-    labels.assumed.iter().for_each(|a| screen.say(&format!("assumed: {a}")));
+    let labels = read_named_places(file)?;
+    say_of_labels(&labels, screen);
     let mut places = Places { last_day: i32::MIN, ..Places::default() };
     let (mut nowhere, cells) = (None, store.cells()?);
     for (done, cell) in cells.iter().enumerate() {
         let reader = store.cell(cell)?;
-        let here = match labels.places_on(&reader.georef, (reader.rows, reader.cols)) {
+        let here = match labels.on(&reader.georef, (reader.rows, reader.cols)) {
             Ok(here) => here,
-            Err(error @ surco_data::LabelError::Nowhere { .. }) => {
+            Err(error @ (LabelError::Nowhere { .. } | LabelError::Swapped { .. })) => {
                 nowhere = Some(error);
                 continue;
             }

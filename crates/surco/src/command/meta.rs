@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
-use surco_data::{SeriesWindow, numbered, read_cube, read_labels, read_table};
+use surco_data::{LabelsAsked, SeriesWindow, numbered, read_cube, read_labels, read_table};
 use surco_learn::{MetaConfig, MetaMethod, MetaTask, meta_train, open_run};
 use surco_net::{Device, load_model, save_model};
 use surco_store::Store;
 
 use crate::exit::{BadInput, Usage};
-use crate::learning::{Labelled, read_config, thinned};
+use crate::learning::{Labelled, days_of_store, read_config, say_of_labels, thinned};
 use crate::screen::Screen;
 
 /// Meta-trains a pre-trained encoder over small tasks drawn from labelled places
@@ -145,11 +145,13 @@ fn labelled_task(
     screen: &Screen,
 ) -> anyhow::Result<MetaTask> {
     let opened = Store::open(store)?;
-    let read = read_labels(labels)?;
-    read.assumed.iter().for_each(|a| screen.say(&format!("assumed: {a}")));
+    let cells = opened.cells()?;
+    let asked = LabelsAsked { images: days_of_store(&opened, &cells)?, ..LabelsAsked::default() };
+    let read = read_labels(labels, &asked)?;
+    say_of_labels(&read, screen);
     let mut labelled = Labelled::default();
     let (mut bands, mut days) = (Vec::new(), Vec::new());
-    for cell in opened.cells()? {
+    for cell in cells {
         let reader = opened.cell(&cell)?;
         let here = read.on(&reader.georef, (reader.rows, reader.cols))?;
         let window = surco_core::Window { row: 0, col: 0, rows: reader.rows, cols: reader.cols };

@@ -11,6 +11,7 @@ mod faults;
 mod forecast;
 mod help;
 mod kill;
+mod labels;
 mod path;
 mod refusals;
 mod scale;

@@ -196,12 +196,12 @@ fn labels_that_cannot_teach_are_refused() {
         points(dir, "one.geojson", |all| each(all, |f| f["properties"]["class"] = "maize".into()));
     refused(&mut adapt(&one, &out), 3, &["one.geojson", "maize", "at least two"]);
     let none = points(dir, "none.geojson", |all| each(all, |f| f["properties"] = json!({})));
-    refused(&mut adapt(&none, &out), 3, &["none.geojson", "feature 1", "no class", "class_name"]);
+    refused(&mut adapt(&none, &out), 3, &["none.geojson", "no class", "class_name"]);
     let empty = points(dir, "empty.geojson", |all| all["features"] = json!([]));
     refused(&mut adapt(&empty, &out), 3, &["empty.geojson"]);
     refused(&mut adapt(&dir.join("absent.geojson"), &out), 3, &["absent.geojson", "No such file"]);
-    fs::write(dir.join("a.shp"), "x").unwrap();
-    refused(&mut adapt(&dir.join("a.shp"), &out), 3, &["a.shp", "`shp`", ".geojson"]);
+    fs::write(dir.join("a.kml"), "x").unwrap();
+    refused(&mut adapt(&dir.join("a.kml"), &out), 3, &["a.kml", "`kml`", ".gpkg", ".geojson"]);
     assert!(!out.exists());
 }
 

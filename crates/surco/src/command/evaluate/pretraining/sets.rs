@@ -9,7 +9,7 @@ use surco_eval::fewshot::SeriesBand;
 use surco_eval::prepare::{columns, fill_gaps, red_and_nir};
 
 use super::Args;
-use crate::command::adapt::read_labelled;
+use crate::command::adapt::{LabelFile, read_labelled};
 use crate::compare::{columns_of, on_one_axis};
 use crate::exit::{BadInput, Usage};
 use crate::screen::Screen;
@@ -102,7 +102,7 @@ fn pixels(
     args: &Args,
     screen: &Screen,
 ) -> anyhow::Result<LabelledSet> {
-    let read = read_labelled(store, labels, args.block_m, usize::MAX, screen)?;
+    let read = read_labelled(store, &LabelFile::at(labels), args.block_m, usize::MAX, screen)?;
     let own = &read.labelled;
     let inside: Vec<usize> = (0..own.samples.len())
         .filter(|&p| args.within.is_none_or(|area| area.holds(own.samples[p].site.lonlat)))

@@ -10,9 +10,8 @@
 //! # Source
 //! Early stopping: Prechelt 1998. Loss: cross-entropy.
 
-use burn::module::{Initializer, Module, ModuleDisplay, Param};
-use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::{Device, Tensor};
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -20,6 +19,7 @@ use rayon::prelude::*;
 use surco_data::Sample;
 
 use crate::LearnError;
+use crate::headed::{Headed, cross_entropy};
 use crate::precision::Precision;
 use crate::step::{CLIP_NORM, Lanes, clipped, gradients, optimizer};
 
@@ -79,30 +79,6 @@ pub struct FineTuned {
     pub validation: f64,
 }
 
-/// A backbone with a linear head.
-#[derive(Module, Debug)]
-struct Classifier<M: Module> {
-    backbone: M,
-    weight: Param<Tensor<2>>,
-    bias: Param<Tensor<1>>,
-}
-
-impl<M: Module + ModuleDisplay> Classifier<M> {
-    /// A head that says nothing yet: the first answers are even, whatever the backbone gives.
-    fn new(backbone: &M, width: usize, classes: usize, device: &Device) -> Self {
-        Self {
-            backbone: backbone.clone(),
-            weight: Initializer::Zeros.init([width, classes], device),
-            bias: Initializer::Zeros.init([classes], device),
-        }
-    }
-
-    /// Log-probabilities `[sample, class]` from features `[sample, d]`.
-    fn judge(&self, features: Tensor<2>) -> Tensor<2> {
-        log_softmax(features.matmul(self.weight.val()) + self.bias.val().unsqueeze(), 1)
-    }
-}
-
 /// How well a moment of training serves the validation points: balanced accuracy first, then the mean
 /// log-probability of the truth.
 type Score = (f64, f64);
@@ -112,7 +88,7 @@ struct Moment<M: Module + ModuleDisplay> {
     score: Score,
     rate: f64,
     steps: u64,
-    classifier: Classifier<M>,
+    classifier: Headed<M>,
 }
 
 /// Fine-tunes a backbone and says the class of each point asked.
@@ -178,9 +154,9 @@ impl<F> Tuning<'_, F> {
         F: Fn(&M, &[&Sample], &Device) -> Tensor<2> + Sync,
     {
         let lanes = Lanes::new(std::slice::from_ref(self.device), Precision::F32, false);
-        let mut classifier = Classifier::new(backbone, self.width, self.task.classes, self.device)
-            .train()
-            .fork(&lanes.main());
+        let shape = (self.width, self.task.classes);
+        let mut classifier =
+            Headed::new(backbone.clone(), shape, self.device).train().fork(&lanes.main());
         let mut optimizer = optimizer();
         let mut order = Order::new(self.task.train, self.task.seed);
         let mut best: Option<Moment<M>> = None;
@@ -217,24 +193,19 @@ impl<F> Tuning<'_, F> {
     }
 
     /// Mean cross-entropy of some points.
-    fn loss<M>(&self, classifier: &Classifier<M>, points: &[usize], device: &Device) -> Tensor<1>
+    fn loss<M>(&self, classifier: &Headed<M>, points: &[usize], device: &Device) -> Tensor<1>
     where
         M: Module + ModuleDisplay,
         F: Fn(&M, &[&Sample], &Device) -> Tensor<2>,
     {
         let samples: Vec<&Sample> = points.iter().map(|&p| &self.task.samples[p]).collect();
         let said = classifier.judge((self.features)(&classifier.backbone, &samples, device));
-        let mut truth = vec![0.0_f32; points.len() * self.task.classes];
-        for (row, &point) in points.iter().enumerate() {
-            truth[row * self.task.classes + self.task.labels[point]] = 1.0;
-        }
-        let shape = [points.len(), self.task.classes];
-        let truth = Tensor::<2>::from_data(TensorData::new(truth, shape), device);
-        (said * truth).sum().div_scalar(-(points.len() as f64))
+        let truth: Vec<i32> = points.iter().map(|&p| self.task.labels[p] as i32).collect();
+        cross_entropy(said, &truth)
     }
 
     /// Log-probabilities of some points, `[point, class]`.
-    fn answers<M>(&self, classifier: &Classifier<M>, points: &[usize]) -> Array2<f32>
+    fn answers<M>(&self, classifier: &Headed<M>, points: &[usize]) -> Array2<f32>
     where
         M: Module + ModuleDisplay,
         F: Fn(&M, &[&Sample], &Device) -> Tensor<2> + Sync,
@@ -250,7 +221,7 @@ impl<F> Tuning<'_, F> {
         Array2::from_shape_vec((points.len(), self.task.classes), said.concat()).unwrap_or_default()
     }
 
-    fn score<M>(&self, classifier: &Classifier<M>) -> Score
+    fn score<M>(&self, classifier: &Headed<M>) -> Score
     where
         M: Module + ModuleDisplay,
         F: Fn(&M, &[&Sample], &Device) -> Tensor<2> + Sync,

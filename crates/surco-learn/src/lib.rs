@@ -11,6 +11,7 @@ mod crops;
 mod error;
 mod events;
 mod finetune;
+mod headed;
 mod meta;
 mod packed;
 mod precision;

@@ -25,7 +25,7 @@ pub use images::{ImageTask, LabelledImages, MeteorTraining};
 
 use std::path::PathBuf;
 
-use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use burn::tensor::{Device, Tensor, TensorData, activation};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -34,8 +34,9 @@ use surco_data::{Batch, Sample, SpectralBand};
 use surco_net::{Encoder, EncoderInput, Model, ModelConfig, Policy};
 
 use self::inner::Inner;
-use self::network::{Headed, Labelled, flat, stand_in};
+use self::network::{Labelled, flat, stand_in};
 use crate::LearnError;
+use crate::headed::{Headed, cross_entropy};
 use crate::precision::Precision;
 use crate::pretext::hidden_bands;
 use crate::run::Curve;
@@ -263,7 +264,7 @@ impl Objective for Episodes<'_> {
     fn loss(&self, encoder: &Encoder, episode: &Drawn, device: &Device) -> (Tensor<1>, f64) {
         let closed = |logits: fn(&Solved<'_>) -> Tensor<2>| {
             let solved = Solved::new(encoder, episode, device);
-            solved.cross_entropy(logits(&solved))
+            cross_entropy(activation::log_softmax(logits(&solved), 1), solved.classes)
         };
         let loss = match self.config.method {
             MetaMethod::Prototypes => closed(prototypes::logits),
@@ -407,13 +408,6 @@ impl<'a> Solved<'a> {
         let hot = |i: usize| f32::from(u8::from(i / self.ways / self.shots == i % self.ways));
         let values: Vec<f32> = (0..n * self.ways).map(hot).collect();
         Tensor::from_data(TensorData::new(values, [n, self.ways]), &self.support.device())
-    }
-
-    /// Mean cross-entropy of the queries' logits `[query, class]`.
-    fn cross_entropy(&self, logits: Tensor<2>) -> Tensor<1> {
-        let classes = TensorData::new(self.classes.to_vec(), [self.classes.len(), 1]);
-        let classes = Tensor::<2, Int>::from_data(classes, &logits.device());
-        activation::log_softmax(logits, 1).gather(1, classes).mean().neg()
     }
 }
 

@@ -3,30 +3,14 @@
 //! The head begins at zero in every episode: no class has a place of its own, so classes may come in any order, and the encoder
 //! learns from the first step on that what it says be of use (Kao, Chiu and Chen 2022, *MAML is a noisy contrastive learner*).
 
-use burn::module::{Initializer, Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use burn::tensor::{Device, Tensor, TensorData};
 use surco_data::Batch;
 use surco_net::{Encoder, EncoderInput};
 
 use super::inner::Slope;
-
-/// An encoder and a head.
-#[derive(Module, Debug)]
-pub(super) struct Headed {
-    encoder: Encoder,
-    weight: Param<Tensor<2>>,
-    bias: Param<Tensor<1>>,
-}
-
-impl Headed {
-    /// A head that says nothing yet, on embeddings of this width.
-    pub(super) fn new(encoder: Encoder, (width, ways): (usize, usize), device: &Device) -> Self {
-        let zeros = Initializer::Zeros;
-        let (weight, bias) = (zeros.init([width, ways], device), zeros.init([ways], device));
-        Self { encoder, weight, bias }
-    }
-}
+use crate::headed::{Headed, cross_entropy};
 
 /// The weights of a module, one after another.
 pub(super) fn flat(module: &impl Module) -> Vec<f64> {
@@ -67,7 +51,7 @@ impl ModuleMapper for Filling<'_> {
 
 /// Samples of an episode with their classes, as a slope.
 pub(super) struct Labelled<'a> {
-    pub(super) network: &'a Headed,
+    pub(super) network: &'a Headed<Encoder>,
     pub(super) batch: &'a Batch,
     /// Class of each sample.
     pub(super) classes: &'a [i32],
@@ -77,12 +61,9 @@ pub(super) struct Labelled<'a> {
 
 impl Labelled<'_> {
     /// Mean cross-entropy of what a network says.
-    pub(super) fn loss(&self, here: &Headed) -> Tensor<1> {
-        let embedded = here.encoder.embed(&EncoderInput::new(self.batch, self.device));
-        let logits = embedded.matmul(here.weight.val()) + here.bias.val().unsqueeze();
-        let classes = TensorData::new(self.classes.to_vec(), [self.classes.len(), 1]);
-        let classes = Tensor::<2, Int>::from_data(classes, self.device);
-        activation::log_softmax(logits, 1).gather(1, classes).mean().neg()
+    pub(super) fn loss(&self, here: &Headed<Encoder>) -> Tensor<1> {
+        let embedded = here.backbone.embed(&EncoderInput::new(self.batch, self.device));
+        cross_entropy(here.judge(embedded), self.classes)
     }
 }
 

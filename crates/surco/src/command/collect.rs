@@ -55,7 +55,7 @@ pub(crate) struct Args {
     /// Area as polygons: GeoJSON, GeoParquet, GeoPackage or Shapefile
     #[arg(long, value_name = "FILE", conflicts_with = "bbox")]
     aoi: Option<PathBuf>,
-    /// Places for chips, as `surco sample` writes them: GeoJSON, GeoParquet or CSV points
+    /// Places for chips, as `surco sample` writes them: points as GeoJSON, CSV, GeoParquet, GeoPackage or Shapefile
     #[arg(long, value_name = "FILE", conflicts_with_all = ["bbox", "aoi"])]
     places: Option<PathBuf>,
     /// Side of a chip around each place, in pixels

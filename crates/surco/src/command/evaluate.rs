@@ -93,7 +93,7 @@ struct PixelsArgs {
     /// The store with the pixels
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
-    /// Labels: .geojson, .csv or .tif
+    /// Labels: .gpkg, .shp, .zip (of a Shapefile), .geojson, .parquet, .csv or .tif
     #[arg(long, value_name = "FILE")]
     labels: PathBuf,
     /// Model folder; the released nano model if not given

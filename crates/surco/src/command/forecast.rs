@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// The store with the pixels
     #[arg(long, value_name = "DIR", requires = "places", conflicts_with = "series")]
     store: Option<PathBuf>,
-    /// Points or fields: .geojson or .csv, called by id, name, field, field_id, nombre or place
+    /// Points or fields: .gpkg, .shp, .zip, .geojson, .parquet or .csv, called by id, name, field, field_id, nombre or place
     #[arg(long, value_name = "FILE", requires = "store")]
     places: Option<PathBuf>,
     /// Points of a table of series: point_id, lon, lat, class_name

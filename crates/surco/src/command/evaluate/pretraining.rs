@@ -41,7 +41,7 @@ pub(super) struct Args {
     /// A store whose labelled pixels are a set too
     #[arg(long, value_name = "DIR", requires = "labels")]
     store: Option<PathBuf>,
-    /// Labels of the store: .geojson, .csv or .tif
+    /// Labels of the store: .gpkg, .shp, .zip (of a Shapefile), .geojson, .parquet, .csv or .tif
     #[arg(long, value_name = "FILE", requires = "store")]
     labels: Option<PathBuf>,
     /// Side of the blocks of the store in m

@@ -45,12 +45,25 @@ fn a_model_goes_out_whole_and_comes_back_as_itself() {
 }
 
 #[test]
-fn the_released_model_goes_out() {
+fn released_models_go_out() {
     let scratch = tempfile::tempdir().unwrap();
-    let nano = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/nano");
-    let run = Run::of(&mut export(&nano, &scratch.path().join("hub")));
+    for name in ["nano", "nano-int8", "micro-int8"] {
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models").join(name);
+        let run = Run::of(&mut export(&model, &scratch.path().join(name)));
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert!(run.stdout.starts_with("surco: checked\n"), "{}", run.stdout);
+    }
+}
+
+/// The 8-bit nano is what export makes of nano today.
+#[test]
+fn the_released_eight_bits_are_made_of_the_released_model() {
+    let scratch = tempfile::tempdir().unwrap();
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
+    let run = Run::of(export(&models.join("nano"), scratch.path()).arg("--int8"));
     assert_eq!(run.code, Some(0), "{}", run.stderr);
-    assert!(run.stdout.starts_with("surco: checked\n"), "{}", run.stdout);
+    let read = |folder: &Path| fs::read(folder.join("model.int8.safetensors")).unwrap();
+    assert!(read(scratch.path()) == read(&models.join("nano-int8")));
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! The ground that pixels share.
 //!
-//! Most neighbours in a field show the same. A block of 4 × 4 pixels that all look like their mean is one ground; if they do
-//! not, each quarter of 2 × 2 pixels is asked again; what is left is read pixel by pixel. So an encoder works where the image
+//! Most neighbours in a field show the same. A block of 4 × 4 pixels that all look like their mean is one ground. A pixel
+//! of another block has the ground of the block beside it that it looks like most, if it looks like one; of what is left,
+//! quarters of 2 × 2 pixels that look alike are one, and the rest is read pixel by pixel. So an encoder works where the image
 //! changes, and no edge is blurred.
 //!
 //! # Source
 //! Finkel and Bentley 1974, *Quad trees*; Horowitz and Pavlidis 1976, *Picture segmentation by a tree traversal algorithm*.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use ndarray::Array2;
@@ -15,12 +17,16 @@ use surco_core::Scl;
 
 use crate::{Cube, Sample};
 
-/// Sides of blocks in pixels, the larger first.
-const SIDES: [usize; 2] = [4, 2];
+/// Sides of blocks and of their quarters in pixels.
+const BLOCK: usize = 4;
+const QUARTER: usize = 2;
 
 /// Reflectance by which a pixel may differ from the mean of its block, as a root mean square over dates and bands: about
 /// twice the noise of one observation.
 const ALIKE: f32 = 0.02;
+
+/// The same for a pixel beside a block, whose own block is cut by an edge: noise and a part of what lies across the edge.
+const ALIKE_BESIDE: f32 = 0.03;
 
 /// Pixels of at most this side are read with their neighbours, in m: coarser ones hold whole fields.
 const MOST_PIXEL_M: f64 = 10.0;
@@ -28,54 +34,74 @@ const MOST_PIXEL_M: f64 = 10.0;
 /// The ground of a pixel: nothing where it stands alone.
 type Ground = Option<Arc<Sample>>;
 
-/// A pixel and the ground it shares.
-type Shared = ((usize, usize), Arc<Sample>);
+/// Row and column.
+type Pixel = (usize, usize);
 
 impl Cube {
-    /// The mean series of the block of pixels that a pixel looks like, if it looks like one.
+    /// The mean series of the pixels that a pixel looks like, if it looks like any.
     pub(crate) fn ground(&self, row: usize, col: usize) -> Ground {
         if self.georef.px_m > MOST_PIXEL_M {
             return None;
         }
-        SIDES.iter().find_map(|side| self.alike(&self.block(row, col, *side)))
+        let quarter = (row / QUARTER * QUARTER, col / QUARTER * QUARTER);
+        let found = self.quarter(quarter, |at| self.alike(&self.block(at, BLOCK)));
+        found.into_iter().find_map(|(at, ground)| ground.filter(|_| at == (row, col)))
     }
 
     /// The ground of every pixel, `[y, x]`.
     pub(crate) fn grounds(&self) -> Array2<Ground> {
-        let (rows, cols) = self.size();
-        let mut grounds = Array2::from_elem((rows, cols), None);
+        let mut grounds = Array2::from_elem(self.size(), None);
         if self.georef.px_m > MOST_PIXEL_M {
             return grounds;
         }
-        let corners: Vec<(usize, usize)> = (0..rows)
-            .step_by(SIDES[0])
-            .flat_map(|row| (0..cols).step_by(SIDES[0]).map(move |col| (row, col)))
-            .collect();
-        let found: Vec<Vec<Shared>> =
-            corners.par_iter().map(|&corner| self.parted(corner, &SIDES)).collect();
-        for (at, ground) in found.into_iter().flatten() {
-            grounds[at] = Some(ground);
-        }
+        let alike = |corner| (corner, self.alike(&self.block(corner, BLOCK)));
+        let blocks: HashMap<Pixel, Ground> =
+            self.corners(BLOCK).into_par_iter().map(alike).collect();
+        let block = |(row, col)| blocks[&(row / BLOCK * BLOCK, col / BLOCK * BLOCK)].clone();
+        let quarters = self.corners(QUARTER).into_par_iter();
+        let found: Vec<(Pixel, Ground)> =
+            quarters.flat_map_iter(|at| self.quarter(at, block)).collect();
+        found.into_iter().for_each(|(at, ground)| grounds[at] = ground);
         grounds
     }
 
-    /// Pixels of a block that share their ground, with it.
-    fn parted(&self, (row, col): (usize, usize), sides: &[usize]) -> Vec<Shared> {
-        let Some((&side, smaller)) = sides.split_first() else { return Vec::new() };
-        let pixels = self.block(row, col, side);
-        if let Some(ground) = self.alike(&pixels) {
-            return pixels.into_iter().map(|at| (at, ground.clone())).collect();
+    /// The upper left pixels of all blocks of this side.
+    fn corners(&self, side: usize) -> Vec<Pixel> {
+        let (rows, cols) = self.size();
+        let of_row = |row| (0..cols).step_by(side).map(move |col| (row, col));
+        (0..rows).step_by(side).flat_map(of_row).collect()
+    }
+
+    /// The pixels of a quarter with the ground of each; `block` gives that of the block that a pixel lies in.
+    fn quarter(&self, corner: Pixel, block: impl Fn(Pixel) -> Ground) -> Vec<(Pixel, Ground)> {
+        let pixels = self.block(corner, QUARTER);
+        if let Some(own) = block(corner) {
+            return pixels.into_iter().map(|at| (at, Some(own.clone()))).collect();
         }
-        let half = side / 2;
-        let quarters = [(0, 0), (0, half), (half, 0), (half, half)];
-        quarters
+        let (rows, cols) = self.size();
+        let (down, right) = (beyond(corner.0, rows), beyond(corner.1, cols));
+        let beside: Vec<Arc<Sample>> =
+            [down.map(|row| (row, corner.1)), right.map(|col| (corner.0, col)), down.zip(right)]
+                .into_iter()
+                .flatten()
+                .filter_map(block)
+                .collect();
+        let most_alike = |at| {
+            let off = beside.iter().map(|ground| (self.distance(at, ground), ground));
+            let most = off.min_by(|a, b| a.0.total_cmp(&b.0))?;
+            (most.0 <= ALIKE_BESIDE).then(|| most.1.clone())
+        };
+        let found: Vec<Ground> = pixels.iter().map(|&at| most_alike(at)).collect();
+        let left = found.iter().all(Option::is_none).then(|| self.alike(&pixels)).flatten();
+        pixels
             .into_iter()
-            .flat_map(|(down, right)| self.parted((row + down, col + right), smaller))
+            .zip(found)
+            .map(|(at, ground)| (at, ground.or_else(|| left.clone())))
             .collect()
     }
 
     /// Pixels of the block of this side that a pixel lies in.
-    fn block(&self, row: usize, col: usize, side: usize) -> Vec<(usize, usize)> {
+    fn block(&self, (row, col): Pixel, side: usize) -> Vec<Pixel> {
         let (rows, cols) = self.size();
         let (top, left) = (row / side * side, col / side * side);
         (top..(top + side).min(rows))
@@ -84,7 +110,7 @@ impl Cube {
     }
 
     /// The mean of pixels that all look like it.
-    fn alike(&self, pixels: &[(usize, usize)]) -> Ground {
+    fn alike(&self, pixels: &[Pixel]) -> Ground {
         if pixels.len() < 2 {
             return None;
         }
@@ -93,7 +119,7 @@ impl Cube {
     }
 
     /// Root mean square of what a pixel differs from a series by, over the dates and bands seen of it; 0 if nothing was.
-    fn distance(&self, (row, col): (usize, usize), mean: &Sample) -> f32 {
+    fn distance(&self, (row, col): Pixel, mean: &Sample) -> f32 {
         let bands = self.bands.len();
         let (mut sum, mut count) = (0.0, 0.0_f32);
         let dates = self.days.iter().enumerate();
@@ -110,6 +136,12 @@ impl Cube {
         }
         (sum / count.max(1.0)).sqrt()
     }
+}
+
+/// The row or column just outside the block that a quarter lies in, on the quarter's side, if there is one.
+fn beyond(corner: usize, end: usize) -> Option<usize> {
+    let before = corner % BLOCK < QUARTER;
+    if before { corner.checked_sub(1) } else { Some(corner + QUARTER).filter(|&at| at < end) }
 }
 
 #[cfg(test)]
@@ -144,11 +176,13 @@ mod tests {
         let cube = cube(10.0);
         let grounds = cube.grounds();
         let of = |row: usize, col: usize| grounds[[row, col]].as_ref();
-        // The first block of four is parted; its western quarter is one ground, the eastern one is cut by the edge.
+        // The first block of four is parted; its western quarters are a ground each, and what is bright of the eastern ones
+        // looks like the block beside.
         assert_eq!(of(0, 0).unwrap().values, [0.05, 0.051]);
         assert!(Arc::ptr_eq(of(0, 0).unwrap(), of(1, 1).unwrap()));
         assert!(!Arc::ptr_eq(of(0, 0).unwrap(), of(2, 0).unwrap()), "each quarter is its own");
-        assert!((0..6).all(|row| of(row, 2).is_none() && of(row, 3).is_none()));
+        assert!((0..4).all(|row| Arc::ptr_eq(of(row, 3).unwrap(), of(row, 4).unwrap())));
+        assert!((0..6).all(|row| of(row, 2).is_none()), "a dark pixel of a bright quarter");
         // The blocks at the border are smaller, and all alike.
         assert!(Arc::ptr_eq(of(0, 4).unwrap(), of(3, 5).unwrap()));
         assert_eq!(of(0, 4).unwrap().values, [0.3, 0.3]);

@@ -5,20 +5,27 @@ mod dates;
 mod error;
 mod left_out;
 mod personal;
+mod raster;
 mod vector;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use surco_core::Georef;
-use surco_raster::cog::{CogFile, SampleKind};
 use surco_raster::vector::{Collection, VectorFormat};
 
+use crate::legends::{LegendsError, Named, Naming, SharedLegend};
+
 pub use error::LabelError;
-pub use left_out::{LeftOut, Reason};
+pub use left_out::{LeftOut, LeftOutPixels, Reason};
 
 use columns::{Columns, name_of, value};
+pub(crate) use personal::plain;
+use raster::Codes;
 use vector::Places;
+
+/// The column of codes in the files of WorldCereal's Reference Data Module.
+const CODES_OF_WORLDCEREAL: &str = "ewoc_code";
 
 /// A labelled pixel of a grid.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +49,10 @@ pub struct LabelsAsked<'a> {
     pub epsg: Option<u32>,
     /// First and last day of the images, in days since 1970: labels of another season are left out.
     pub images: Option<(i32, i32)>,
+    /// The legend that classes are named by; codes of WorldCereal are named by its own if none is given.
+    pub naming: Option<Naming>,
+    /// Whether the column holds numbers: each stands where a class would, as a text that reads back to it.
+    pub numbers: bool,
 }
 
 /// A file of labels.
@@ -53,12 +64,25 @@ pub struct Labels {
     pub assumed: Vec<String>,
     /// Labels that are not used.
     pub left_out: LeftOut,
+    /// Pixels that are not used, though a label holds them.
+    pub left_out_pixels: LeftOutPixels,
+    /// What classes became in a shared legend.
+    pub named: Option<Named>,
+}
+
+/// The labelled pixels of a grid.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LabelledGround {
+    /// In the order of the file, each pixel once.
+    pub points: Vec<PointLabel>,
+    /// Pixels that labels of different classes hold: they are left out.
+    pub contradicted: usize,
 }
 
 #[derive(Debug)]
 enum Kind {
     Vector(Box<Places>),
-    Raster(Box<CogFile>),
+    Raster(Codes),
 }
 
 /// Opens a file of labels: points or polygons with a class column (GeoPackage, Shapefile, zipped or not, GeoJSON,
@@ -74,7 +98,18 @@ pub fn read_labels(path: &Path, asked: &LabelsAsked<'_>) -> Result<Labels, Label
     let (collection, mut assumed) = read_collection(path, format, asked.epsg)?;
     let columns = Columns::of(&collection.features);
     let class = columns.class(asked.class_column, path, &mut assumed)?;
-    let classes = collection.features.iter().map(|f| value(f, class)).collect();
+    let mut classes: Vec<_> = collection.features.iter().map(|f| value(f, class)).collect();
+    if asked.numbers {
+        to_numbers(&mut classes).map_err(|(feature, value)| LabelError::NoNumber {
+            path: path.into(),
+            column: class.into(),
+            feature,
+            value,
+        })?;
+    }
+    let named = named(&mut classes, class, asked.naming)
+        .map_err(|source| LabelError::Legend { path: path.into(), source })?;
+    assumed.extend(named.as_ref().map(Named::told));
     let dates = columns.dates();
     let mut left_out = LeftOut::default();
     let mut places = Places::new(path, &collection, classes)?;
@@ -83,8 +118,41 @@ pub fn read_labels(path: &Path, asked: &LabelsAsked<'_>) -> Result<Labels, Label
         assumed.push(places.leave_out_other_seasons(dates, images, &mut left_out)?);
     }
     places.leave_out_repeated(&mut left_out);
-    assumed.extend(places.looks());
-    places.into_labels(assumed, left_out)
+    assumed.extend(places.kinds_of_shapes());
+    if !asked.numbers {
+        assumed.extend(places.looks());
+    }
+    Ok(Labels { named, ..places.into_labels(assumed, left_out)? })
+}
+
+/// Makes values numbers, with a point or a comma before the decimals; else the feature, counted from 1, and what it has.
+fn to_numbers(values: &mut [Option<String>]) -> Result<(), (usize, String)> {
+    for (i, value) in values.iter_mut().enumerate() {
+        let Some(text) = value else { continue };
+        let plain = if text.contains('.') { text.clone() } else { text.replace(',', ".") };
+        match plain.parse::<f64>() {
+            Ok(number) if number.is_finite() => *value = Some(number.to_string()),
+            Ok(_) | Err(_) => return Err((i + 1, text.clone())),
+        }
+    }
+    Ok(())
+}
+
+/// Brings classes to the legend asked for; codes of WorldCereal to its own names if none is.
+fn named(
+    classes: &mut [Option<String>],
+    column: &str,
+    asked: Option<Naming>,
+) -> Result<Option<Named>, LegendsError> {
+    let classes = classes.iter_mut().flatten();
+    if let Some(naming) = asked {
+        return naming.rename(classes).map(Some);
+    }
+    if !column.eq_ignore_ascii_case(CODES_OF_WORLDCEREAL) {
+        return Ok(None);
+    }
+    let naming = Naming::new(SharedLegend::WorldCereal, None)?;
+    Ok(Some(naming.rename_known(classes)))
 }
 
 /// Opens a file of points or polygons by what each is called, in the stead of a class: one of the properties id, name,
@@ -100,7 +168,7 @@ pub fn read_named_places(path: &Path) -> Result<Labels, LabelError> {
     let names = features.map(|(i, f)| Some(name_of(f).unwrap_or_else(|| (i + 1).to_string())));
     let names = names.collect();
     let mut left_out = LeftOut::default();
-    let mut places = Places::new(path, &collection, names)?;
+    let mut places = Places::new(path, &collection, names)?.called();
     places.leave_out_unplaced(&mut left_out);
     places.into_labels(assumed, left_out)
 }
@@ -134,91 +202,74 @@ fn read_raster(path: &Path) -> Result<Labels, LabelError> {
         let expected = vector.chain([".tif".into()]).collect::<Vec<_>>().join(", ") + " or .tiff";
         return Err(LabelError::Kind { path: path.into(), extension, expected });
     }
-    let file = CogFile::open(path).map_err(LabelError::of_raster(path))?;
     Ok(Labels {
         path: path.into(),
-        kind: Kind::Raster(Box::new(file)),
+        kind: Kind::Raster(Codes::open(path)?),
         assumed: vec!["code 0 of the label raster means no label".into()],
         left_out: LeftOut::default(),
+        left_out_pixels: LeftOutPixels::default(),
+        named: None,
     })
 }
 
 impl Labels {
-    /// The labelled pixels of a grid, in the order of the file, each pixel once (the first label wins).
+    /// The labelled pixels of a grid, in the order of the file, each pixel once.
     ///
-    /// A point labels its pixel, a polygon the pixels whose centres lie in it.
+    /// A point labels its pixel, a polygon the pixels whose centres lie in it. A pixel that labels of different classes hold is
+    /// left out; of places with names in the stead of classes, the first in the file counts.
     ///
     /// # Errors
-    /// [`LabelError`] if nothing lies on the grid: [`LabelError::Swapped`] if it would with x and y swapped.
-    pub fn on(&self, grid: &Georef, size: (usize, usize)) -> Result<Vec<PointLabel>, LabelError> {
-        let (points, count) = match &self.kind {
+    /// [`LabelError`] if nothing lies on the grid: [`LabelError::Swapped`] if it would with x and y swapped,
+    /// [`LabelError::OtherSystem`] if a raster has another coordinate system.
+    pub fn ground(
+        &self,
+        grid: &Georef,
+        size: (usize, usize),
+    ) -> Result<LabelledGround, LabelError> {
+        let (ground, count) = match &self.kind {
             Kind::Vector(places) => (places.on(grid, size)?, places.count()),
-            Kind::Raster(file) => (self.raster(file, grid, size)?, file.header().window().rows),
+            Kind::Raster(codes) => {
+                let points = codes.on(&self.path, grid, size)?;
+                (LabelledGround { points, contradicted: 0 }, codes.count())
+            }
         };
-        if points.is_empty() {
+        if ground.points.is_empty() && ground.contradicted == 0 {
             let path = self.path.clone();
             if let Kind::Vector(places) = &self.kind
-                && places.swapped().on(grid, size).is_ok_and(|swapped| !swapped.is_empty())
+                && places.swapped().on(grid, size).is_ok_and(|swapped| !swapped.points.is_empty())
             {
                 return Err(LabelError::Swapped { path, count });
             }
             return Err(LabelError::Nowhere { path, count, pixels: size.0 * size.1 });
         }
-        Ok(points)
+        Ok(ground)
+    }
+
+    /// The labelled pixels of a grid without those left out: [`LabelledGround::points`] of [`Labels::ground`].
+    ///
+    /// # Errors
+    /// As [`Labels::ground`].
+    pub fn on(&self, grid: &Georef, size: (usize, usize)) -> Result<Vec<PointLabel>, LabelError> {
+        Ok(self.ground(grid, size)?.points)
     }
 
     /// Notes which labels gave no pixel on any of these grids, given those that did.
     pub fn leave_out_unused(&mut self, used: &BTreeSet<usize>, grids: &[(Georef, (usize, usize))]) {
-        if let Kind::Vector(places) = &self.kind {
-            places.leave_out_unused(used, grids, &mut self.left_out);
+        match &self.kind {
+            Kind::Vector(places) => places.leave_out_unused(used, grids, &mut self.left_out),
+            Kind::Raster(codes) => self.left_out_pixels.outside = codes.outside(grids),
         }
     }
 
     /// What was left out, a sentence for each reason.
     #[must_use]
     pub fn left_out_told(&self) -> Vec<String> {
-        match &self.kind {
+        let mut told = match &self.kind {
             Kind::Vector(places) => self.left_out.told(places.total()),
             Kind::Raster(_) => Vec::new(),
-        }
-    }
-
-    fn raster(
-        &self,
-        file: &CogFile,
-        grid: &Georef,
-        size: (usize, usize),
-    ) -> Result<Vec<PointLabel>, LabelError> {
-        let window = file.header().window();
-        let codes = match file.header().sample {
-            SampleKind::U8 => file.read_u8(window).map(|codes| codes.mapv(u16::from)),
-            SampleKind::U16 | SampleKind::I16 | SampleKind::F32 => file.read_u16(window),
-        }
-        .map_err(LabelError::of_raster(&self.path))?;
-        let Some(there) = file.header().georef else { return Ok(Vec::new()) };
-        let mut points = Vec::new();
-        if there.epsg != grid.epsg {
-            return Ok(points);
-        }
-        for row in 0..size.0 {
-            for col in 0..size.1 {
-                let (x, y) = grid.centre(row, col);
-                let (r, c) = there.row_col(x, y);
-                if r < 0.0 || c < 0.0 || r >= window.rows as f64 || c >= window.cols as f64 {
-                    continue;
-                }
-                let code = codes[[0, r as usize, c as usize]];
-                if code > 0 {
-                    points.push(PointLabel {
-                        row,
-                        col,
-                        class: code.to_string(),
-                        feature: r as usize * window.cols + c as usize,
-                    });
-                }
-            }
-        }
-        Ok(points)
+        };
+        told.extend(self.left_out_pixels.told());
+        told
     }
 }
 

@@ -13,6 +13,7 @@ mod exclude;
 mod forecast_table;
 mod ground;
 mod labels;
+mod legends;
 mod normalise;
 mod npy;
 pub mod pastis;
@@ -29,8 +30,10 @@ pub use cube::{Cube, CubeError, SeriesWindow, read_cube, read_windows};
 pub use exclude::{Degrees, Exclusion, ExclusionError, Unseen};
 pub use forecast_table::{ForecastRow, ForecastTableError, write_forecasts};
 pub use labels::{
-    LabelError, Labels, LabelsAsked, LeftOut, PointLabel, Reason, read_labels, read_named_places,
+    LabelError, LabelledGround, Labels, LabelsAsked, LeftOut, LeftOutPixels, PointLabel, Reason,
+    read_labels, read_named_places,
 };
+pub use legends::{LegendsError, Named, Naming, Renamed, SharedLegend};
 pub use normalise::Normalisation;
 pub use npy::NpyError;
 pub use sample::{BandKind, Relief, Sample, Site, SpectralBand};

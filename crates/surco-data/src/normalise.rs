@@ -50,26 +50,35 @@ impl Normalisation {
     /// Measures mean and spread over samples; a band never observed keeps those of typical land.
     #[must_use]
     pub fn measure(bands: &[SpectralBand], samples: &[Sample]) -> Self {
-        let mut count = vec![0_f64; bands.len()];
-        let mut sum = vec![0_f64; bands.len()];
-        let mut squares = vec![0_f64; bands.len()];
-        for sample in samples {
-            for (plane, values) in sample.values.chunks_exact(sample.pixels().max(1)).enumerate() {
-                let b = plane % bands.len();
-                for v in values.iter().filter(|v| v.is_finite()) {
-                    count[b] += 1.0;
-                    sum[b] += f64::from(*v);
-                    squares[b] += f64::from(*v).powi(2);
+        Self::over([(bands, samples)])
+    }
+
+    /// Measures mean and spread over sets of samples with bands of their own; a band that several sets have is measured over all of
+    /// them.
+    #[must_use]
+    pub fn over<'a>(sets: impl IntoIterator<Item = (&'a [SpectralBand], &'a [Sample])>) -> Self {
+        let (mut bands, mut sums): (Vec<SpectralBand>, Vec<Sums>) = Default::default();
+        for (own, samples) in sets {
+            let before = bands.len();
+            let mut place = |band: &SpectralBand| {
+                bands[..before].iter().position(|known| known == band).unwrap_or_else(|| {
+                    bands.push(*band);
+                    sums.push(Sums::default());
+                    bands.len() - 1
+                })
+            };
+            let places: Vec<usize> = own.iter().map(&mut place).collect();
+            for sample in samples {
+                for (plane, values) in
+                    sample.values.chunks_exact(sample.pixels().max(1)).enumerate()
+                {
+                    sums[places[plane % places.len()]].add(values);
                 }
             }
         }
-        let measured = |b: usize| {
-            let mean = sum[b] / count[b];
-            let deviation = (squares[b] / count[b] - mean * mean).max(1e-6).sqrt();
-            if count[b] > 0.0 { (mean as f32, deviation as f32) } else { typical(bands[b].kind) }
-        };
-        let (mean, deviation) = (0..bands.len()).map(measured).unzip();
-        Self { bands: bands.to_vec(), mean, deviation }
+        let measured = bands.iter().zip(&sums).map(|(band, sums)| sums.spread(band.kind));
+        let (mean, deviation) = measured.unzip();
+        Self { bands, mean, deviation }
     }
 
     /// The part that belongs to the bands at these places.
@@ -111,6 +120,34 @@ impl Normalisation {
     }
 }
 
+/// Sums over the values of a band.
+#[derive(Default)]
+struct Sums {
+    count: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Sums {
+    fn add(&mut self, values: &[f32]) {
+        for v in values.iter().filter(|v| v.is_finite()) {
+            self.count += 1.0;
+            self.sum += f64::from(*v);
+            self.squares += f64::from(*v).powi(2);
+        }
+    }
+
+    /// Mean and deviation.
+    fn spread(&self, kind: BandKind) -> (f32, f32) {
+        if self.count == 0.0 {
+            return typical(kind);
+        }
+        let mean = self.sum / self.count;
+        let deviation = (self.squares / self.count - mean * mean).max(1e-6).sqrt();
+        (mean as f32, deviation as f32)
+    }
+}
+
 /// Mean and deviation of typical land: reflectance, dB, K.
 fn typical(kind: BandKind) -> (f32, f32) {
     match kind {
@@ -140,6 +177,20 @@ mod tests {
         assert_eq!(last.bands(), &bands[1..]);
         let (alone, among) = (last.at(&bands[..1])[0], norm.at(&bands[1..])[0]);
         assert!((alone.0 - among.0).abs() < 1e-6 && (alone.1 - among.1).abs() < 1e-6, "{alone:?}");
+    }
+
+    /// By hand: 600 nm is seen in both sets, 0.1 and 0.3 in one, 0.8 in the other; the mean of the three is 0.4.
+    #[test]
+    fn a_band_of_several_sets_is_measured_over_all_of_them() {
+        let band = |centre_nm| SpectralBand::optical(centre_nm, 30.0);
+        let (one, other) = ([band(600.0), band(800.0)], [band(700.0), band(600.0)]);
+        let sample = |values: &[f32]| [Sample::series(vec![0, 1], values.to_vec(), true)];
+        let (first, second) = (sample(&[0.1, 0.4, 0.3, 0.4]), sample(&[0.5, 0.8, 0.5, f32::NAN]));
+        let norm = Normalisation::over([(&one[..], &first[..]), (&other[..], &second[..])]);
+        assert_eq!(norm.bands(), [band(600.0), band(800.0), band(700.0)]);
+        for (place, mean) in [0.4, 0.4, 0.5].into_iter().enumerate() {
+            assert!((norm.mean[place] - mean).abs() < 1e-6, "{norm:?}");
+        }
     }
 
     #[test]

@@ -7,6 +7,8 @@ use surco_raster::cog::CogError;
 use surco_raster::projection::CrsError;
 use surco_raster::vector::VectorError;
 
+use crate::legends::LegendsError;
+
 /// Why labels could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -53,11 +55,59 @@ pub enum LabelError {
         /// Columns there are.
         columns: String,
     },
+    /// Classes that the legend asked for does not know.
+    #[error("labels {path}: {source}")]
+    Legend {
+        /// The file.
+        path: PathBuf,
+        /// Which, and what is like them.
+        source: LegendsError,
+    },
+    /// A value that should be a number.
+    #[error(
+        "labels {path}, feature {feature}: column `{column}` has `{value}`, expected a number; correct it, or empty it to leave the label out"
+    )]
+    NoNumber {
+        /// The file.
+        path: PathBuf,
+        /// The column of the numbers.
+        column: String,
+        /// Number of the feature, counted from 1.
+        feature: usize,
+        /// What it has.
+        value: String,
+    },
     /// No feature at all.
     #[error("labels {path}: empty, no feature is in it")]
     Empty {
         /// The file.
         path: PathBuf,
+    },
+    /// A raster without any code.
+    #[error("labels {path}: empty, every pixel is 0, which means no label")]
+    EmptyRaster {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A raster that does not say where it lies.
+    #[error(
+        "labels {path}: the raster has no coordinate system; give it one with gdal_translate -a_srs EPSG:CODE"
+    )]
+    NoGeoref {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A raster in another system than the pixels.
+    #[error(
+        "labels {path}: the raster is in EPSG:{labels}, the pixels are in EPSG:{pixels}; bring it there with gdalwarp -r near -t_srs EPSG:{pixels}"
+    )]
+    OtherSystem {
+        /// The file.
+        path: PathBuf,
+        /// Its EPSG code.
+        labels: u32,
+        /// That of the pixels.
+        pixels: u32,
     },
     /// No feature can be used.
     #[error("labels {path}: nothing is left: {reasons}")]
@@ -135,7 +185,12 @@ impl LabelError {
             Self::Crs { source, .. } => source.fault(),
             Self::NoClass { .. }
             | Self::NoColumn { .. }
+            | Self::Legend { .. }
+            | Self::NoNumber { .. }
             | Self::Empty { .. }
+            | Self::EmptyRaster { .. }
+            | Self::NoGeoref { .. }
+            | Self::OtherSystem { .. }
             | Self::NothingLeft { .. }
             | Self::OtherSeason { .. }
             | Self::Swapped { .. }

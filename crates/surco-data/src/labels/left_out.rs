@@ -80,6 +80,28 @@ impl LeftOut {
     }
 }
 
+/// Labelled pixels that are not used, though their labels may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LeftOutPixels {
+    /// Labels of different classes hold them.
+    pub contradicted: usize,
+    /// Pixels of a label raster that lie outside the store.
+    pub outside: usize,
+}
+
+impl LeftOutPixels {
+    /// A sentence for each reason.
+    pub(super) fn told(&self) -> Vec<String> {
+        let reasons = [
+            (self.contradicted, "labels of different classes overlap there"),
+            (self.outside, "they lie outside the store"),
+        ];
+        let told =
+            |(count, why): &(usize, &str)| format!("{count} labelled pixels left out: {why}");
+        reasons.iter().filter(|(count, _)| *count > 0).map(told).collect()
+    }
+}
+
 /// What is the same for two labels at exactly the same place.
 pub(super) fn place_of(shape: &Shape) -> Vec<u64> {
     // Rings that begin elsewhere count as other places; programs copy features as they are.

@@ -104,7 +104,8 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-fn plain(letter: char) -> char {
+/// A letter without its accent.
+pub(crate) fn plain(letter: char) -> char {
     match letter {
         'á' => 'a',
         'é' => 'e',

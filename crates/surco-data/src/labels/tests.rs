@@ -28,16 +28,16 @@ fn geojson(crs: &str, class_key: &str) -> String {
 }
 
 #[test]
-fn polygons_label_their_pixels_and_a_pixel_is_labelled_once() {
+fn polygons_label_their_pixels_and_shared_ground_of_two_classes_is_left_out() {
     let folder = folder("polygons");
     let path = folder.join("labels.geojson");
     std::fs::write(&path, geojson("urn:ogc:def:crs:EPSG::32719", "cultivo")).unwrap();
-    let points = read_labels(&path, &LabelsAsked::default()).unwrap().on(&GRID, (8, 8)).unwrap();
+    let mut labels = read_labels(&path, &LabelsAsked::default()).unwrap();
+    let ground = labels.ground(&GRID, (8, 8)).unwrap();
     let found: Vec<(usize, usize, &str)> =
-        points.iter().map(|p| (p.row, p.col, p.class.as_str())).collect();
+        ground.points.iter().map(|p| (p.row, p.col, p.class.as_str())).collect();
     let vineyard = |row, col| (row, col, "vineyard");
     let want = [
-        vineyard(1, 1),
         vineyard(1, 2),
         vineyard(1, 3),
         vineyard(2, 1),
@@ -45,7 +45,16 @@ fn polygons_label_their_pixels_and_a_pixel_is_labelled_once() {
         vineyard(2, 3),
         (0, 0, "maize"),
     ];
-    assert_eq!(found, want, "the point in the vineyard came second");
+    assert_eq!(found, want, "the point of maize lies in the vineyard's pixel 1, 1");
+    assert_eq!(ground.contradicted, 1);
+    labels.left_out_pixels.contradicted = ground.contradicted;
+    insta::assert_snapshot!(labels.left_out_told().join("\n"), @"1 labelled pixels left out: labels of different classes overlap there");
+    // Two labels of one class may share ground.
+    let same = geojson("EPSG:32719", "class").replace("maize", "vineyard");
+    std::fs::write(&path, same).unwrap();
+    let ground =
+        read_labels(&path, &LabelsAsked::default()).unwrap().ground(&GRID, (8, 8)).unwrap();
+    assert_eq!((ground.points.len(), ground.contradicted), (7, 0));
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -94,6 +103,45 @@ fn a_raster_of_codes_labels_the_pixels_it_lies_on() {
         points.iter().map(|p| (p.row, p.col, p.class.as_str())).collect();
     assert_eq!(found, [(2, 4, "7"), (3, 3, "9")]);
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Half of the raster lies beside the grid; the others are no labels at all, without a place or of another system.
+#[test]
+fn rasters_are_checked_as_other_labels_are() {
+    let folder = folder("raster-checks");
+    let path = folder.join("labels.tif");
+    let write = |codes: [[u8; 2]; 2], georef: Georef| {
+        let codes = ndarray::arr3(&[codes]);
+        write_cog(&path, codes.view(), georef, &CogOptions::default()).unwrap();
+        read_labels(&path, &LabelsAsked::default())
+    };
+    let mut labels = write([[5, 7], [9, 0]], GRID.shifted(7, 7)).unwrap();
+    assert_eq!(labels.on(&GRID, (8, 8)).unwrap().len(), 1);
+    labels.leave_out_unused(&BTreeSet::new(), &[(GRID, (8, 8))]);
+    insta::assert_snapshot!(labels.left_out_told().join("\n"), @"2 labelled pixels left out: they lie outside the store");
+    let told = |error: LabelError| {
+        assert_eq!(error.fault(), Fault::Input);
+        error.to_string().replace(&folder.display().to_string(), "")
+    };
+    insta::assert_snapshot!(told(write([[0; 2]; 2], GRID).unwrap_err()), @"labels /labels.tif: empty, every pixel is 0, which means no label");
+    let zone_18 = write([[1, 2]; 2], Georef { epsg: 32718, ..GRID }).unwrap();
+    insta::assert_snapshot!(told(zone_18.on(&GRID, (8, 8)).unwrap_err()), @"labels /labels.tif: the raster is in EPSG:32718, the pixels are in EPSG:32719; bring it there with gdalwarp -r near -t_srs EPSG:32719");
+    let far = write([[1, 2]; 2], GRID.shifted(100, 0)).unwrap();
+    insta::assert_snapshot!(told(far.on(&GRID, (8, 8)).unwrap_err()), @"labels /labels.tif: none of 4 labels lies on the 64 pixels at hand; do they belong to the same place?");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Decimal commas are read; what is no number is named, not guessed.
+#[test]
+fn numbers_stand_where_classes_would() {
+    let asked = LabelsAsked { class_column: Some("qq"), numbers: true, ..LabelsAsked::default() };
+    let text = "lon;lat;qq\n-71,1;-34,1;104,9\n-71,2;-34,1;104.90\n-71,3;-34,1;\n-71,4;-34,1;40\n";
+    let (labels, told) = read_table("numbers", text, &asked).unwrap();
+    let Kind::Vector(places) = &labels.kind else { panic!("a table is no raster") };
+    assert_eq!(places.count(), 3, "{told}");
+    assert!(!told.contains("single label"), "{told}");
+    let text = "lon,lat,qq\n-71.1,-34.1,104.9\n-71.2,-34.1,unos 40\n";
+    insta::assert_snapshot!(read_table("no-numbers", text, &asked).unwrap_err(), @"labels /labels.csv, feature 2: column `qq` has `unos 40`, expected a number; correct it, or empty it to leave the label out");
 }
 
 /// Reads a table of labels; what was assumed and left out, in words.
@@ -154,7 +202,7 @@ fn hostile_tables_get_clear_answers() {
     insta::assert_snapshot!(refusal("lon,lat,class\n0,0,a\n0,0,b\n-71,-34,\n"), @"labels /labels.csv: nothing is left: 2 of 3 labels left out: they lie at 0, 0, where receivers without a fix say they are (features 1, 2); 1 of 3 labels left out: they have no class (feature 3)");
     insta::assert_snapshot!(refusal("lon,lat,class,fecha\n-71,-34,a,2021-11-03\n-71,-35,b,2021-12-01\n"), @"labels /labels.csv: dated 2021-11-03 to 2021-12-01 (column `fecha`), but the images are of 2022-09-01 to 2023-03-20: collect images of the labels' season, or take labels of the images'");
     insta::assert_snapshot!(refusal("lon,lat,productor,superficie\n-71,-34,Ana,3\n"), @"labels /labels.csv: no class: columns are superficie; expected one of class, class_name, label, crop, crop_type, crop_name, clase, cultivo, especie, uso, uso_actual, ewoc_code; `surco adapt --class-column NAME` takes another");
-    insta::assert_snapshot!(refusal("este,norte,class\n300000,6200000,a\n"), @"/labels.csv: line 1: coordinate system is not given for columns in metres, expected its EPSG code, for example 32719 for UTM 19 south");
+    insta::assert_snapshot!(refusal("este,norte,class\n300000,6200000,a\n"), @"/labels.csv: line 1: coordinate system is not given for columns in metres, expected its EPSG code by --epsg, for example `surco adapt --epsg 32719` for UTM 19 south, or columns in degrees");
     let asked = LabelsAsked { class_column: Some("rubro"), ..images };
     let text = "lon,lat,class,tipo\n-71,-34,a,b\n";
     insta::assert_snapshot!(read_table("column", text, &asked).unwrap_err(), @"labels /labels.csv: no column `rubro`; columns are class, tipo");
@@ -166,6 +214,21 @@ labels have no date: they are of the season of the images, 2022-09-01 to 2023-03
 1 class with a single label stay: b
 "#);
     assert_eq!(labels.left_out.count(), 0);
+}
+
+/// Codes of WorldCereal's files get its names; with a legend asked for, all classes get that one's.
+#[test]
+fn codes_of_worldcereal_are_named_and_a_legend_names_all() {
+    let text = "lon,lat,ewoc_code\n-71,-34,1101060000\n-71,-35,1201010041\n-71,-36,11-15-00-000-0\n-71,-37,9912340000\n";
+    let (labels, told) = read_table("codes", text, &LabelsAsked::default()).unwrap();
+    insta::assert_snapshot!(told.lines().nth(2).unwrap_or_default(), @"classes are named by legend worldcereal: `11-15-00-000-0` (1) is not_cultivated_fallow, `1101060000` (1) is maize, `1201010041` (1) is sweet_cherry; unknown to it and kept as they are: 9912340000");
+    assert_eq!(labels.named.unwrap().classes.len(), 3);
+    let naming = crate::Naming::new(crate::SharedLegend::Ciren, None).unwrap();
+    let asked = LabelsAsked { naming: Some(naming), ..LabelsAsked::default() };
+    insta::assert_snapshot!(read_table("unknown", text, &asked).unwrap_err(), @"labels /labels.csv: legend ciren does not know `9912340000` (1 in all); rename such classes, or empty them to leave their labels out");
+    let text = "lon,lat,clase\n-71,-34,1101060000\n-71,-34,maize\n-71,-36,walnut\n";
+    let (labels, told) = read_table("named", text, &asked).unwrap();
+    assert_eq!(labels.left_out.0[&Reason::Repeated], [2], "one class by two names: {told}");
 }
 
 /// A point of the grid's corner in degrees, with latitude first.

@@ -11,7 +11,7 @@ use surco_raster::vector::{Collection, Shape};
 use super::columns::Dates;
 use super::dates::{season_of, words};
 use super::left_out::{LeftOut, Reason, is_at_zero, place_of};
-use super::{Kind, LabelError, Labels, PointLabel};
+use super::{Kind, LabelError, LabelledGround, Labels, LeftOutPixels, PointLabel};
 
 /// Classes named in a sentence.
 const NAMED: usize = 8;
@@ -23,6 +23,8 @@ pub(super) struct Places {
     shapes: Vec<Shape>,
     names: Vec<Option<String>>,
     projection: Projection,
+    /// Whether the names are classes, of which a place has one.
+    exclusive: bool,
 }
 
 impl Places {
@@ -34,7 +36,12 @@ impl Places {
         let projection = Projection::from_epsg(collection.epsg)
             .map_err(|source| LabelError::Crs { path: path.into(), source })?;
         let shapes = collection.features.iter().map(|f| f.shape.clone()).collect();
-        Ok(Self { path: path.into(), shapes, names, projection })
+        Ok(Self { path: path.into(), shapes, names, projection, exclusive: true })
+    }
+
+    /// Places that may share ground, as their names are no classes.
+    pub(super) fn called(self) -> Self {
+        Self { exclusive: false, ..self }
     }
 
     /// Number of features in the file.
@@ -119,19 +126,21 @@ impl Places {
         left_out.add(reason, i);
     }
 
-    /// What looks odd about kinds of shapes and names of classes, in words.
+    /// What is odd about kinds of shapes, in words.
+    pub(super) fn kinds_of_shapes(&self) -> Option<String> {
+        let used = self.shapes.iter().zip(&self.names).filter(|(_, name)| name.is_some());
+        let polygons = used.filter(|(shape, _)| matches!(shape, Shape::Polygons(_))).count();
+        let points = self.count() - polygons;
+        (points > 0 && polygons > 0)
+            .then(|| format!("{points} points and {polygons} polygons are labels alike"))
+    }
+
+    /// What looks odd about names of classes, in words.
     pub(super) fn looks(&self) -> Vec<String> {
         let mut told = Vec::new();
-        let used = || self.shapes.iter().zip(&self.names).filter(|(_, name)| name.is_some());
-        let polygons = used().filter(|(shape, _)| matches!(shape, Shape::Polygons(_))).count();
-        let points = self.count() - polygons;
-        if points > 0 && polygons > 0 {
-            told.push(format!("{points} points and {polygons} polygons are labels alike"));
-        }
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        used()
-            .filter_map(|(_, name)| name.as_deref())
-            .for_each(|name| *counts.entry(name).or_default() += 1);
+        let names = self.names.iter().filter_map(|name| name.as_deref());
+        names.for_each(|name| *counts.entry(name).or_default() += 1);
         let mut alike: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         counts.keys().for_each(|name| alike.entry(name.to_lowercase()).or_default().push(name));
         for names in alike.values().filter(|names| names.len() > 1) {
@@ -165,6 +174,8 @@ impl Places {
             kind: Kind::Vector(Box::new(self)),
             assumed,
             left_out,
+            left_out_pixels: LeftOutPixels::default(),
+            named: None,
         })
     }
 
@@ -191,14 +202,22 @@ impl Places {
         &self,
         grid: &Georef,
         size: (usize, usize),
-    ) -> Result<Vec<PointLabel>, LabelError> {
-        let mut taken = ndarray::Array2::from_elem(size, false);
-        let mut points = Vec::new();
+    ) -> Result<LabelledGround, LabelError> {
+        // Number of the label of a pixel, counted from 1.
+        let mut taken = ndarray::Array2::<usize>::zeros(size);
+        let mut points: Vec<PointLabel> = Vec::new();
+        let mut contradicted = BTreeSet::new();
         for (feature, (shape, name)) in self.moved(grid)?.iter().zip(&self.names).enumerate() {
             let (Some(shape), Some(class)) = (shape, name) else { continue };
-            let mut take = |row: usize, col: usize| {
-                if !std::mem::replace(&mut taken[[row, col]], true) {
+            let mut take = |row: usize, col: usize| match taken[[row, col]] {
+                0 => {
                     points.push(PointLabel { row, col, class: class.clone(), feature });
+                    taken[[row, col]] = points.len();
+                }
+                label => {
+                    if self.exclusive && points[label - 1].class != *class {
+                        contradicted.insert((row, col));
+                    }
                 }
             };
             match shape {
@@ -219,7 +238,8 @@ impl Places {
                 }
             }
         }
-        Ok(points)
+        points.retain(|point| !contradicted.contains(&(point.row, point.col)));
+        Ok(LabelledGround { points, contradicted: contradicted.len() })
     }
 
     /// Notes which labels gave no pixel: those beside all grids, and those that hold no centre of a pixel.

@@ -251,6 +251,16 @@ impl Meteor {
         (scores, moments)
     }
 
+    /// What norms by task keep of the examples of a task. Norms by image keep nothing, and nothing is computed.
+    #[must_use]
+    pub fn moments(&self, images_mbyx: Tensor<4>) -> TaskMoments {
+        if self.blocks.iter().any(|block| block.beside.norm.is_by_task()) {
+            self.examples(images_mbyx).1
+        } else {
+            TaskMoments::of(images_mbyx.dims()[0])
+        }
+    }
+
     /// A score an image of a task whose examples were seen.
     #[must_use]
     pub fn forward_in(&self, images_mbyx: Tensor<4>, task: &TaskMoments) -> Tensor<2> {

@@ -117,7 +117,7 @@ pub(super) fn find_columns(
         (None, Some(_), None) => Err(head.wrong(
             "coordinate system",
             "not given for columns in metres",
-            "its EPSG code, for example 32719 for UTM 19 south",
+            "its EPSG code by --epsg, for example `surco adapt --epsg 32719` for UTM 19 south, or columns in degrees",
         )),
         (None, None, _) => Err(head.wrong(
             "list of columns",
@@ -152,7 +152,7 @@ mod tests {
     fn refusals_name_line_column_value_and_remedy() {
         let refusal = |text: &str, epsg| read(text, epsg).unwrap_err().to_string();
         insta::assert_snapshot!(refusal("lon,lat\n-70,-33\n-70,x\n", None), @"p.csv: line 3: column `lat` is `x`, expected a number");
-        insta::assert_snapshot!(refusal("x,y\n1,2\n", None), @"p.csv: line 1: coordinate system is not given for columns in metres, expected its EPSG code, for example 32719 for UTM 19 south");
+        insta::assert_snapshot!(refusal("x,y\n1,2\n", None), @"p.csv: line 1: coordinate system is not given for columns in metres, expected its EPSG code by --epsg, for example `surco adapt --epsg 32719` for UTM 19 south, or columns in degrees");
         insta::assert_snapshot!(refusal("a,b\n1,2\n", None), @"p.csv: line 1: list of columns is a, b, expected columns `lon` and `lat` in degrees, or `x` and `y` in metres");
         insta::assert_snapshot!(refusal("lon,lat\n300000,6300000\n", None), @"p.csv: line 2: point is 300000, 6300000, expected longitude from -180 to 180, then latitude from -90 to 90, in degrees; metres need their coordinate system stated");
         insta::assert_snapshot!(refusal("lon,lat\n1,2,3\n", None), @"p.csv: not CSV: CSV error: record 1 (line: 2, byte: 8): found record with 3 fields, but the previous record has 2 fields; save it as UTF-8, every line with all columns");

@@ -70,6 +70,10 @@ impl ImageNorm {
         }
     }
 
+    pub(super) fn is_by_task(&self) -> bool {
+        self.share.is_some()
+    }
+
     pub(super) fn forward(
         &self,
         x_myxd: Tensor<4>,
@@ -134,4 +138,47 @@ fn blended(
         |(centre, variance): (Tensor<4>, Tensor<4>)| variance + (centre - mean.clone()).square();
     let variance = share * spread(task) + rest * spread(own);
     (mean, variance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forward(norm: &ImageNorm, pixels: &[[f32; 2]], pass: &mut Pass<'_>) -> Vec<f32> {
+        let x: Vec<f32> = pixels.iter().flatten().copied().collect();
+        let x = Tensor::<1>::from_floats(x.as_slice(), &Device::flex());
+        let x_myxd = x.reshape([pixels.len(), 1, 2, 1]);
+        let y_myxd = norm.forward(x_myxd, pass, After { beside: None, leak: 1.0 });
+        y_myxd.into_data().iter::<f32>().collect()
+    }
+
+    /// By hand. Examples (1, 3) and (5, 7): over the task mean 4 and variance 20/3, over each image 2 or 6 and 2. With a share of
+    /// 3/4 the first has mean 3.5 and variance 3/4 (20/3 + 1/4) + 1/4 (2 + 9/4) = 25/4. Another image of the task, (8, 8), has mean 5
+    /// and variance 3/4 (20/3 + 1) + 1/4 · 9 = 8 from the examples' moments and its own; with a share of 1/2, 6 and 22/3.
+    #[test]
+    fn moments_of_examples_and_of_an_image_are_blended() {
+        let device = Device::flex();
+        let mut norm = ImageNorm::new(1, MeteorNorm::Task, &device);
+        let others = [[8.0, 8.0], [0.0, 90.0]];
+        // Slope of the share: its logit is twice that, there are two examples.
+        let three_to_one = 3.0_f32.ln() / 2.0;
+        let cases = [
+            (0.0, [-3.0_f32.sqrt() / 2.0, 0.0], 2.0 / (22.0_f32 / 3.0).sqrt()),
+            (three_to_one, [-1.0, -0.2], 3.0 / 8.0_f32.sqrt()),
+        ];
+        for (slope, first, other) in cases {
+            let number = |value: f32| Param::from_tensor(Tensor::from_floats([value], &device));
+            norm.share = Some([number(slope), number(0.0)]);
+            let mut kept = TaskMoments::of(2);
+            let pass = &mut Pass::Examples(&mut kept);
+            let examples = forward(&norm, &[[1.0, 3.0], [5.0, 7.0]], pass);
+            let want = [first[0], first[1], -first[1], -first[0]];
+            let close = |got: f32, want: f32| (got - want).abs() < 1e-5;
+            assert!(examples.iter().zip(want).all(|(g, w)| close(*g, w)), "{examples:?} {want:?}");
+            for images in [&others[..1], &others] {
+                let said = forward(&norm, images, &mut Pass::Task { moments: &kept, next: 0 });
+                assert!(close(said[0], other) && close(said[1], other), "{said:?} {other}");
+            }
+        }
+    }
 }

@@ -10,14 +10,15 @@
 use std::collections::HashMap;
 
 use burn::tensor::Device;
-use ndarray::{Array2, ArrayView2, Axis, concatenate};
+use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use surco_data::{BatchSpec, Sample};
 use surco_net::{Model, embed};
 
 use crate::Ridge;
 use crate::axes::Axes;
-use crate::propagate::Spread;
+use crate::propagate::{Spread, stacked};
 use crate::ridge::FEWEST_TO_JUDGE;
 
 /// Most series without labels that are worth looking at.
@@ -30,7 +31,10 @@ const KEPT: usize = 408;
 const RESAMPLED_DATES: usize = 24;
 
 /// Principal axes kept of each set of features.
-const AXES: usize = 20;
+pub(crate) const AXES: usize = 20;
+
+/// Rows whose probabilities are found at once, on one thread.
+const PREDICTED: usize = 1024;
 
 /// Taken into each expert's probabilities, so that none alone can rule a class out.
 const DOUBT: f32 = 1e-3;
@@ -59,6 +63,13 @@ pub enum AdapterFeatures {
     Values,
     /// Both, side by side.
     Both,
+}
+
+impl AdapterFeatures {
+    /// Whether the embedding is read, and whether the values are.
+    pub(crate) fn sets(self) -> [bool; 2] {
+        [self != Self::Values, self != Self::Embedding]
+    }
 }
 
 /// What adaptation adds to a frozen encoder.
@@ -93,12 +104,7 @@ impl Adapter {
     /// What does not fit together in an adapter that was read, if anything.
     #[must_use]
     pub fn flaw(&self) -> Option<&'static str> {
-        let (embedding, values) = match self.features {
-            AdapterFeatures::Embedding => (true, false),
-            AdapterFeatures::Values => (false, true),
-            AdapterFeatures::Both => (true, true),
-        };
-        if (self.embedding.is_some(), self.values.is_some()) != (embedding, values) {
+        if [self.embedding.is_some(), self.values.is_some()] != self.features.sets() {
             return Some("its experts are not those of its features");
         }
         let mut width = 0;
@@ -141,13 +147,27 @@ impl Adapter {
     /// Probabilities `[n, class]`.
     #[must_use]
     pub fn predict(&self, features: &Features) -> Array2<f32> {
-        let mut said = Vec::new();
-        let mut rows = Vec::new();
-        for (expert, features) in
-            [(&self.embedding, &features.embedding), (&self.values, &features.values)]
-        {
+        let starts: Vec<usize> = (0..features.len()).step_by(PREDICTED).collect();
+        let parts: Vec<Array2<f32>> = starts
+            .into_par_iter()
+            .map(|start| {
+                let rows = s![start..(start + PREDICTED).min(features.len()), ..];
+                self.predict_rows(
+                    [&features.embedding, &features.values]
+                        .map(|set| if set.ncols() == 0 { set.view() } else { set.slice(rows) }),
+                )
+            })
+            .collect();
+        let views: Vec<ArrayView2<'_, f32>> = parts.iter().map(|part| part.view()).collect();
+        concatenate(Axis(0), &views).unwrap_or_else(|_| Array2::zeros((0, self.classes())))
+    }
+
+    /// Probabilities of rows of the embedding and of the values.
+    fn predict_rows(&self, [embedding, values]: [ArrayView2<'_, f32>; 2]) -> Array2<f32> {
+        let (mut said, mut rows) = (Vec::new(), Vec::new());
+        for (expert, features) in [(&self.embedding, embedding), (&self.values, values)] {
             if let Some(expert) = expert {
-                let z = expert.axes.project(features.view());
+                let z = expert.axes.project(features);
                 said.push(expert.spread.predict(z.view()));
                 rows.push(z);
             }
@@ -157,7 +177,7 @@ impl Adapter {
     }
 }
 
-fn side_by_side(parts: &[Array2<f32>]) -> Array2<f32> {
+pub(crate) fn side_by_side(parts: &[Array2<f32>]) -> Array2<f32> {
     let views: Vec<ArrayView2<'_, f32>> = parts.iter().map(|part| part.view()).collect();
     concatenate(Axis(1), &views).unwrap_or_else(|_| Array2::zeros((0, 0)))
 }
@@ -214,17 +234,11 @@ impl Features {
         spec: &BatchSpec,
         device: &Device,
     ) -> Self {
-        let nothing = Array2::zeros((samples.len(), 0));
-        let embedding = match kind {
-            AdapterFeatures::Embedding | AdapterFeatures::Both => {
-                embedded(model, samples, spec, device)
-            }
-            AdapterFeatures::Values => nothing.clone(),
-        };
-        let values = match kind {
-            AdapterFeatures::Values | AdapterFeatures::Both => resampled(samples, spec),
-            AdapterFeatures::Embedding => nothing,
-        };
+        let nothing = || Array2::zeros((samples.len(), 0));
+        let [reads_embedding, reads_values] = kind.sets();
+        let embedding =
+            if reads_embedding { embedded(model, samples, spec, device) } else { nothing() };
+        let values = if reads_values { resampled(samples, spec) } else { nothing() };
         Self { embedding, values }
     }
 
@@ -289,7 +303,7 @@ impl Unlabelled {
 
     /// The rows most like some rows of the support, by the sum of the cosines of each set of features, and others spread
     /// evenly; [`KEPT`] in all.
-    fn worth_keeping(&self, support: &Features) -> Features {
+    pub(crate) fn worth_keeping(&self, support: &Features) -> Features {
         if self.features.len() <= KEPT {
             return self.features.clone();
         }
@@ -343,10 +357,9 @@ fn fitted(
         scales.push(scale(spread.shares()));
         Expert { axes, spread }
     };
-    let has = |kind: AdapterFeatures| features == kind || features == AdapterFeatures::Both;
-    let embedding =
-        has(AdapterFeatures::Embedding).then(|| expert(&support.embedding, &unlabelled.embedding));
-    let values = has(AdapterFeatures::Values).then(|| expert(&support.values, &unlabelled.values));
+    let [reads_embedding, reads_values] = features.sets();
+    let embedding = reads_embedding.then(|| expert(&support.embedding, &unlabelled.embedding));
+    let values = reads_values.then(|| expert(&support.values, &unlabelled.values));
     let rows = side_by_side(&rows);
     let labelled = rows.slice(ndarray::s![..classes.len(), ..]);
     let (head, without) = Ridge::fit(labelled, classes, class_count);
@@ -394,14 +407,15 @@ fn resampled(samples: &[&Sample], spec: &BatchSpec) -> Array2<f32> {
     };
     let index = near(660.0).zip(near(840.0));
     let width = bands + usize::from(index.is_some());
-    let mut out = Array2::zeros((samples.len(), RESAMPLED_DATES * width));
     let step = (spec.end_day - spec.first_day) as f32 / RESAMPLED_DATES as f32;
-    for (sample, mut row) in samples.iter().zip(out.rows_mut()) {
+    stacked(samples.len(), RESAMPLED_DATES * width, |i, mut row| {
+        let sample = samples[i];
+        let mut seen = Vec::with_capacity(sample.len());
         for b in 0..bands {
-            let seen: Vec<(f32, f32)> = (0..sample.len())
-                .map(|d| (sample.days[d] as f32, sample.date(d, bands)[b]))
-                .filter(|s| s.1.is_finite())
-                .collect();
+            let dates =
+                (0..sample.len()).map(|d| (sample.days[d] as f32, sample.date(d, bands)[b]));
+            seen.clear();
+            seen.extend(dates.filter(|s| s.1.is_finite()));
             for t in 0..RESAMPLED_DATES {
                 let day = spec.first_day as f32 + (t as f32 + 0.5) * step;
                 row[t * width + b] = between(&seen, day).unwrap_or(spec.scale[b].0);
@@ -413,8 +427,7 @@ fn resampled(samples: &[&Sample], spec: &BatchSpec) -> Array2<f32> {
                 row[t * width + bands] = (nir - red) / (nir + red).max(1e-3);
             }
         }
-    }
-    out
+    })
 }
 
 fn between(seen: &[(f32, f32)], day: f32) -> Option<f32> {

@@ -82,9 +82,14 @@ impl Axes {
         (self.centre.dim(), self.scale.dim()) == ((1, width), (1, width))
     }
 
+    /// Features `[n, d]` on the axes, as long as they are: `[n, kept]`.
+    pub(crate) fn turn(&self, x: ArrayView2<'_, f32>) -> Array2<f32> {
+        ((&x - &self.centre) / &self.scale).dot(&self.axes)
+    }
+
     /// Features `[n, d]` on the axes, rows of length 1: `[n, kept]`.
     pub(crate) fn project(&self, x: ArrayView2<'_, f32>) -> Array2<f32> {
-        let mut out = ((&x - &self.centre) / &self.scale).dot(&self.axes);
+        let mut out = self.turn(x);
         for mut row in out.rows_mut() {
             let length = row.dot(&row).sqrt();
             row /= length.max(f32::MIN_POSITIVE);

@@ -33,6 +33,16 @@ pub enum LearnError {
         /// What is wrong.
         reason: String,
     },
+    /// A folder does not say how its model learns a task.
+    #[error(
+        "{path} does not say how a model learns: {reason}; give a model that `surco meta` trained by inner steps"
+    )]
+    Learner {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A config value makes no sense.
     #[error("config key {key} = {value}: {remedy}")]
     Config {
@@ -90,7 +100,10 @@ impl LearnError {
         match self {
             Self::Io { .. } | Self::Diverged { .. } | Self::Stopped { .. } => Fault::Failed,
             Self::Weights(error) => error.fault(),
-            Self::Checkpoint { .. } | Self::TooLittle { .. } | Self::System(_) => Fault::Input,
+            Self::Checkpoint { .. }
+            | Self::Learner { .. }
+            | Self::TooLittle { .. }
+            | Self::System(_) => Fault::Input,
             Self::Config { .. } | Self::OtherRun { .. } | Self::Exists { .. } => Fault::Usage,
         }
     }

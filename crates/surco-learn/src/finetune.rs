@@ -13,7 +13,7 @@
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use ndarray::Array2;
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use surco_data::Sample;
@@ -21,6 +21,7 @@ use surco_data::Sample;
 use crate::LearnError;
 use crate::headed::{Headed, cross_entropy};
 use crate::precision::Precision;
+use crate::shuffle::shuffle;
 use crate::step::{CLIP_NORM, Lanes, clipped, gradients, optimizer};
 
 /// Learning rates tried; the one whose best moment serves the validation points better is taken.
@@ -262,9 +263,7 @@ impl Order {
     /// The next batch; the last of an epoch may be short.
     fn next(&mut self) -> Vec<usize> {
         if self.at >= self.points.len() {
-            for i in (1..self.points.len()).rev() {
-                self.points.swap(i, self.rng.random_range(0..=i));
-            }
+            shuffle(&mut self.points, &mut self.rng);
             self.at = 0;
         }
         let end = (self.at + BATCH).min(self.points.len());
@@ -275,7 +274,7 @@ impl Order {
 }
 
 /// Place of the largest value, the first of equals.
-fn largest<'a>(values: impl Iterator<Item = &'a f32>) -> usize {
+pub(crate) fn largest<'a>(values: impl Iterator<Item = &'a f32>) -> usize {
     let mut best = (0, f32::NEG_INFINITY);
     for (i, &value) in values.enumerate() {
         if value > best.1 {

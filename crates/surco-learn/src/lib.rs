@@ -13,6 +13,7 @@ mod events;
 mod finetune;
 mod headed;
 mod meta;
+mod number;
 mod packed;
 mod precision;
 mod prefetch;
@@ -21,6 +22,7 @@ mod pretrain;
 mod propagate;
 mod ridge;
 mod run;
+mod shuffle;
 mod speed;
 mod step;
 mod systems;
@@ -31,14 +33,16 @@ pub use adapt::{Adapter, AdapterFeatures, Features, MOST_UNLABELLED, Unlabelled,
 pub use error::LearnError;
 pub use finetune::{FineTuneTask, FineTuned, fine_tune};
 pub use meta::{
-    ImageTask, InnerSteps, LabelledImages, MetaConfig, MetaMethod, MetaTask, MeteorTraining,
-    meta_train,
+    FewLabels, Heads, ImageTask, InnerSteps, LabelledImages, LearnedImages, Learning, MetaConfig,
+    MetaLearner, MetaMethod, MetaTask, MetaTrained, MeteorTraining, learn_images, meta_train,
+    untaught,
 };
+pub use number::{Foretold, NumberHead};
 pub use precision::Precision;
-pub use pretext::{MaskWeights, Masked, Masks, PretextWeights, hide, masked_loss};
+pub use pretext::{LatentTargets, MaskWeights, Masked, Masks, PretextWeights, hide, masked_loss};
 pub use pretrain::{PretrainConfig, SeriesPool, System, pretrain};
 pub use ridge::Ridge;
-pub use run::{Curve, CurvePoint, RunSummary, open_run};
+pub use run::{Curve, CurvePoint, PretextLoss, RunSummary, open_run};
 pub use speed::{SpeedPoint, Throughput, peak_flops_per_s};
 pub use systems::{
     LabelledWindows, Protocol, ShallowConfig, UBarnClassifier, classify_windows, pretrain_system,

@@ -9,19 +9,27 @@
 //! paper.
 
 mod anil;
+mod draw;
 mod fomaml;
+mod heads;
 mod images;
 mod inner;
+mod learner;
 mod maml;
+mod meta_sgd;
 mod network;
 mod propagation;
 mod prototypes;
 mod reptile;
 mod ridge;
 mod solve;
+mod stepwise;
+mod taught;
 
 pub use fomaml::InnerSteps;
-pub use images::{ImageTask, LabelledImages, MeteorTraining};
+pub use heads::Heads;
+pub use images::{ImageTask, LabelledImages, LearnedImages, MeteorTraining, learn_images};
+pub use learner::{FewLabels, Learning, MetaLearner};
 
 use std::path::PathBuf;
 
@@ -30,21 +38,24 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use surco_core::Progress;
-use surco_data::{Batch, Sample, SpectralBand};
-use surco_net::{Encoder, EncoderInput, Model, ModelConfig, Policy};
+use surco_data::{Normalisation, Sample, SpectralBand};
+use surco_net::{Card, Encoder, EncoderInput, Model, ModelConfig, Policy, Size, fresh};
 
-use self::inner::Inner;
-use self::network::{Labelled, flat, stand_in};
+use self::draw::{Drawn, Members, Whole};
+use self::taught::Taught;
 use crate::LearnError;
-use crate::headed::{Headed, cross_entropy};
+use crate::headed::cross_entropy;
 use crate::precision::Precision;
-use crate::pretext::hidden_bands;
+use crate::pretext::QUERIES;
 use crate::run::Curve;
 use crate::speed::training_work;
-use crate::trainer::{Objective, Recipe, Trainer, Work};
+use crate::trainer::{Losses, Objective, Recipe, Trainer, Work};
 
 /// Steps between checkpoints, where there is a run folder.
 const CHECKPOINT_EVERY: u64 = 20;
+
+/// Most dates of a series that a model with random weights is shown.
+const MOST_DATES: usize = 24;
 
 /// How episodes are solved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +76,9 @@ pub enum MetaMethod {
     Anil,
     /// Towards where a few steps on a task lead (Nichol et al. 2018).
     Reptile,
+    /// As MAML, the rates of the steps learned too (Li et al. 2017).
+    #[serde(rename = "meta_sgd")]
+    MetaSgd,
 }
 
 impl MetaMethod {
@@ -77,14 +91,23 @@ impl MetaMethod {
             Self::Fomaml => "fomaml",
             Self::Anil => "anil",
             Self::Reptile => "reptile",
+            Self::MetaSgd => "meta_sgd",
         }
     }
 
-    /// Whether it learns the support by steps of gradients.
-    fn by_gradients(self) -> bool {
-        matches!(self, Self::Maml | Self::Fomaml | Self::Anil | Self::Reptile)
+    /// How it solves an episode from embeddings; `None` if it learns the support by steps of gradients.
+    fn in_closed_form(self) -> Option<Logits> {
+        match self {
+            Self::Prototypes => Some(prototypes::logits),
+            Self::Ridge => Some(ridge::logits),
+            Self::Propagation => Some(propagation::logits),
+            Self::Maml | Self::Fomaml | Self::Anil | Self::Reptile | Self::MetaSgd => None,
+        }
     }
 }
+
+/// Logits of an episode's queries, `[query, class]`.
+type Logits = fn(&Solved<'_>) -> Tensor<2>;
 
 /// What meta-training depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,6 +131,12 @@ pub struct MetaConfig {
     pub inner_steps: usize,
     /// Their rate.
     pub inner_rate: f64,
+    /// Which classes a head tells apart, of methods by gradients.
+    pub heads: Heads,
+    /// Steps by which the trained model learns a task, of methods by gradients.
+    pub adapt_steps: usize,
+    /// Most labels of such a step.
+    pub adapt_batch: usize,
     /// Share of episodes that do without some bands.
     pub band_dropout: f64,
     /// Seed of the episodes.
@@ -128,9 +157,44 @@ impl Default for MetaConfig {
             learning_rate: 3e-4,
             inner_steps: 5,
             inner_rate: 0.03,
+            heads: Heads::default(),
+            adapt_steps: 60,
+            adapt_batch: 16,
             band_dropout: 0.5,
             seed: 0,
             out: None,
+        }
+    }
+}
+
+impl MetaConfig {
+    fn check(&self) -> Result<(), LearnError> {
+        let refuse = |key, value: String, remedy: &str| {
+            Err(LearnError::Config { key, value, remedy: remedy.into() })
+        };
+        if self.inner_steps == 0 || !(self.inner_rate > 0.0 && self.inner_rate <= 1.0) {
+            let value = format!("{} at inner_rate {}", self.inner_steps, self.inner_rate);
+            let remedy = "expected at least 1 step at a rate above 0, at most 1";
+            return refuse("inner_steps", value, remedy);
+        }
+        if self.adapt_steps == 0 || self.adapt_batch == 0 {
+            let value = format!("{} of adapt_batch {}", self.adapt_steps, self.adapt_batch);
+            return refuse("adapt_steps", value, "expected at least 1 step of at least 1 label");
+        }
+        if self.heads != Heads::Together && self.method.in_closed_form().is_some() {
+            let remedy = "methods in closed form tell all classes apart at once; leave the key out, or choose a method by inner steps";
+            return refuse("heads", self.heads.name().into(), remedy);
+        }
+        Ok(())
+    }
+
+    /// The method as a card tells it.
+    fn told(&self) -> String {
+        match self.heads {
+            Heads::Together => self.method.name().into(),
+            Heads::OneAgainstAll | Heads::Pairs => {
+                format!("{} ({})", self.method.name(), self.heads.name())
+            }
         }
     }
 }
@@ -152,12 +216,39 @@ pub struct MetaTask {
     pub places: Vec<u64>,
 }
 
-struct Drawn {
-    /// Support, by class, and queries: apart, or as one where they are embedded together.
-    batches: Vec<Batch>,
-    ways: usize,
-    support: usize,
-    query_class: Vec<i32>,
+/// What meta-training gave.
+#[derive(Clone, Debug)]
+pub struct MetaTrained {
+    /// The trained model.
+    pub model: Model,
+    /// Loss by step.
+    pub curve: Curve,
+    /// How the model learns a task, of methods by gradients.
+    pub learning: Option<Learning>,
+}
+
+/// A model with random weights to meta-train, whose normalisation is measured on the tasks.
+#[must_use]
+pub fn untaught(size: Size, seed: u64, tasks: &[MetaTask], device: &Device) -> Model {
+    let sets = tasks.iter().map(|t| (t.bands.as_slice(), t.samples.as_slice()));
+    Model {
+        encoder: fresh(size, seed, device),
+        config: ModelConfig {
+            schema: 2,
+            size,
+            normalisation: Normalisation::over(sets),
+            queries: QUERIES,
+            max_dates: MOST_DATES,
+            patch_px: vec![1],
+            context: Vec::new(),
+            sight: Default::default(),
+            card: Card {
+                stages: vec![format!("random weights, seed {seed}")],
+                version: env!("CARGO_PKG_VERSION").into(),
+                ..Card::default()
+            },
+        },
+    }
 }
 
 /// Meta-trains a model over episodes of the tasks.
@@ -174,14 +265,8 @@ pub fn meta_train(
     tasks: &[MetaTask],
     devices: &[Device],
     progress: &dyn Progress,
-) -> Result<(Model, Curve), LearnError> {
-    if config.inner_steps == 0 || !(config.inner_rate > 0.0 && config.inner_rate <= 1.0) {
-        return Err(LearnError::Config {
-            key: "inner_steps",
-            value: format!("{} at inner_rate {}", config.inner_steps, config.inner_rate),
-            remedy: "expected at least 1 step at a rate above 0, at most 1".into(),
-        });
-    }
+) -> Result<MetaTrained, LearnError> {
+    config.check()?;
     let tasks: Vec<Members<'_>> = tasks.iter().map(|t| Members::of(t, config)).collect();
     let tasks: Vec<&Members<'_>> = tasks.iter().filter(|t| t.by_class.len() >= 2).collect();
     if tasks.is_empty() {
@@ -200,17 +285,24 @@ pub fn meta_train(
         folder: config.out.as_deref(),
         progress,
     };
-    let trained = trainer.run(model.encoder)?;
-    let mut model = Model { encoder: trained.module, config: model.config };
+    let taught = match config.method {
+        MetaMethod::MetaSgd => {
+            Taught::with_rates_from(model.encoder, config.inner_rate, &devices[0])
+        }
+        _ => Taught::at_one_rate(model.encoder),
+    };
+    let trained = trainer.run(taught)?;
+    let learning = Learning::of(config, trained.module.rates());
+    let mut model = Model { encoder: trained.module.encoder, config: model.config };
     model.config.card.stages.push(format!(
         "episodes solved by {}, {} steps of {}, seed {}",
-        config.method.name(),
+        config.told(),
         config.steps,
         config.episodes,
         config.seed
     ));
     model.config.card.data.extend(tasks.iter().map(|t| t.task.name.clone()));
-    Ok((model, trained.curve))
+    Ok(MetaTrained { model, curve: trained.curve, learning })
 }
 
 fn recipe_of(config: &MetaConfig) -> Recipe {
@@ -234,7 +326,7 @@ struct Episodes<'a> {
 }
 
 impl Objective for Episodes<'_> {
-    type Module = Encoder;
+    type Module = Taught;
     type Part = Drawn;
 
     const STAGE: &'static str = "meta-train";
@@ -252,127 +344,29 @@ impl Objective for Episodes<'_> {
 
     /// Of one pass over all samples; what an inner loop needs more is not told apart.
     fn work(&self, episode: &Drawn) -> Work {
-        let lengths = episode.batches.iter().flat_map(|batch| batch.lengths.iter().copied());
-        training_work(self.model.size, &lengths.collect::<Vec<usize>>())
+        training_work(self.model.size, &episode.lengths())
     }
 
-    fn with_policy(&self, encoder: Encoder, policy: Policy) -> Encoder {
-        encoder.with_policy(policy)
+    fn with_policy(&self, taught: Taught, policy: Policy) -> Taught {
+        taught.with_policy(policy)
     }
 
     /// Each episode counts the same, whatever its number of queries.
-    fn loss(&self, encoder: &Encoder, episode: &Drawn, device: &Device) -> (Tensor<1>, f64) {
-        let closed = |logits: fn(&Solved<'_>) -> Tensor<2>| {
-            let solved = Solved::new(encoder, episode, device);
-            cross_entropy(activation::log_softmax(logits(&solved), 1), solved.classes)
-        };
-        let loss = match self.config.method {
-            MetaMethod::Prototypes => closed(prototypes::logits),
-            MetaMethod::Ridge => closed(ridge::logits),
-            MetaMethod::Propagation => closed(propagation::logits),
-            MetaMethod::Maml | MetaMethod::Fomaml | MetaMethod::Anil | MetaMethod::Reptile => {
-                self.by_gradients(encoder, episode, device)
+    fn loss(&self, taught: &Taught, episode: &Drawn, device: &Device) -> (Tensor<1>, f64) {
+        let loss = match episode {
+            Drawn::Whole(whole) => {
+                let solved = Solved::new(&taught.encoder, whole, device);
+                cross_entropy(activation::log_softmax((whole.logits)(&solved), 1), solved.classes)
+            }
+            Drawn::Parted(heads) => {
+                stepwise::loss(self.config, self.model.queries.parts, (taught, heads), device)
             }
         };
         (loss, 1.0)
     }
 
-    fn validate(&self, _encoder: &Encoder, _device: &Device) -> Option<f64> {
+    fn validate(&self, _taught: &Taught, _device: &Device) -> Option<Losses> {
         None
-    }
-}
-
-impl Episodes<'_> {
-    /// A loss whose gradient is the direction of a method with an inner loop.
-    fn by_gradients(&self, encoder: &Encoder, episode: &Drawn, device: &Device) -> Tensor<1> {
-        let width = self.model.queries.parts * encoder.width();
-        let frozen = flat(encoder).len();
-        let network = Headed::new(encoder.clone(), (width, episode.ways), device);
-        let shots = episode.support / episode.ways;
-        let support_class: Vec<i32> = (0..episode.support).map(|i| (i / shots) as i32).collect();
-        let half = |batch, classes| Labelled { network: &network, batch, classes, device };
-        let support = half(&episode.batches[0], &support_class);
-        let query = half(&episode.batches[1], &episode.query_class);
-        let MetaConfig { inner_steps: steps, inner_rate, .. } = *self.config;
-        if self.config.method == MetaMethod::Fomaml {
-            let steps = InnerSteps { count: steps, rate: inner_rate };
-            return query.loss(&fomaml::adapted(&network, steps, |here| support.loss(here)));
-        }
-        let start = flat(&network);
-        let inner = Inner { rates: vec![inner_rate; start.len()], steps };
-        let outer = match self.config.method {
-            MetaMethod::Maml => maml::outer(&support, &query, &start, &inner),
-            MetaMethod::Anil => anil::outer(&support, &query, &start, (&inner, frozen)),
-            _ => reptile::outer(&support, &start, &inner),
-        };
-        stand_in(encoder, &outer.gradient, outer.loss, device)
-    }
-}
-
-struct Members<'a> {
-    task: &'a MetaTask,
-    by_class: Vec<Vec<usize>>,
-}
-
-impl<'a> Members<'a> {
-    fn of(task: &'a MetaTask, config: &MetaConfig) -> Self {
-        let classes = task.classes.iter().max().map_or(0, |&m| m + 1);
-        let mut by_class = vec![Vec::new(); classes];
-        for (i, &class) in task.classes.iter().enumerate() {
-            by_class[class].push(i);
-        }
-        by_class.retain(|members| members.len() >= config.shots + config.queries);
-        Self { task, by_class }
-    }
-
-    fn draw(&self, config: &MetaConfig, model: &ModelConfig, rng: &mut ChaCha8Rng) -> Drawn {
-        let mut order: Vec<usize> = (0..self.by_class.len()).collect();
-        shuffle(&mut order, rng);
-        let ways = config.ways.min(order.len());
-        let (mut support, mut query, mut query_class) = (Vec::new(), Vec::new(), Vec::new());
-        for (way, &class) in order[..ways].iter().enumerate() {
-            let (s, q) = self.split(&self.by_class[class], config, rng);
-            support.extend(s);
-            query_class.extend(q.iter().map(|_| way as i32));
-            query.extend(q);
-        }
-        let spec = model.spec(&self.task.bands, self.task.window);
-        let hidden = hidden_bands(self.task.bands.len(), config.band_dropout, rng);
-        let batch_of = |chosen: &[usize]| {
-            let chosen: Vec<&Sample> = chosen.iter().map(|&i| &self.task.samples[i]).collect();
-            let mut batch = Batch::new(&chosen, &spec);
-            (0..batch.len()).for_each(|i| batch.hide_bands(i, &hidden));
-            batch
-        };
-        let batches = if config.method.by_gradients() {
-            vec![batch_of(&support), batch_of(&query)]
-        } else {
-            vec![batch_of(&[support.as_slice(), &query].concat())]
-        };
-        Drawn { batches, ways, support: support.len(), query_class }
-    }
-
-    /// Support and query of one class, from different places where the class has more than one.
-    fn split(
-        &self,
-        members: &[usize],
-        config: &MetaConfig,
-        rng: &mut ChaCha8Rng,
-    ) -> (Vec<usize>, Vec<usize>) {
-        let mut members = members.to_vec();
-        shuffle(&mut members, rng);
-        let support = members[..config.shots].to_vec();
-        let taken: Vec<u64> = support.iter().map(|&i| self.task.places[i]).collect();
-        let (apart, near): (Vec<usize>, Vec<usize>) =
-            members[config.shots..].iter().partition(|&&i| !taken.contains(&self.task.places[i]));
-        let query = apart.into_iter().chain(near).take(config.queries).collect();
-        (support, query)
-    }
-}
-
-fn shuffle(items: &mut [usize], rng: &mut ChaCha8Rng) {
-    for i in (1..items.len()).rev() {
-        items.swap(i, rng.random_range(0..=i));
     }
 }
 
@@ -390,8 +384,8 @@ struct Solved<'a> {
 }
 
 impl<'a> Solved<'a> {
-    fn new(encoder: &Encoder, episode: &'a Drawn, device: &Device) -> Self {
-        let embedded = encoder.embed(&EncoderInput::new(&episode.batches[0], device));
+    fn new(encoder: &Encoder, episode: &'a Whole, device: &Device) -> Self {
+        let embedded = encoder.embed(&EncoderInput::new(&episode.batch, device));
         let [total, _] = embedded.dims();
         Self {
             support: embedded.clone().narrow(0, 0, episode.support),
@@ -412,153 +406,4 @@ impl<'a> Solved<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use surco_core::Silent;
-    use surco_data::{Normalisation, QueryGrid};
-    use surco_net::{Card, Size, fresh};
-
-    /// An episode of given embeddings; queries are of the first class.
-    pub(super) fn by_hand(
-        support: &[[f32; 2]],
-        query: &[[f32; 2]],
-        ways: usize,
-    ) -> Solved<'static> {
-        let tensor = |rows: &[[f32; 2]]| {
-            let values: Vec<f32> = rows.concat();
-            Tensor::<2>::from_data(TensorData::new(values, [rows.len(), 2]), &Device::flex())
-        };
-        let (support, query) = (tensor(support), tensor(query));
-        let shots = support.dims()[0] / ways;
-        Solved { support, query, ways, shots, classes: &[0] }
-    }
-
-    pub(super) fn values(tensor: Tensor<2>) -> Vec<f32> {
-        tensor.into_data().iter::<f32>().collect()
-    }
-
-    fn task() -> MetaTask {
-        let sample = |i: usize| {
-            let value = |v: i32| 0.3 + 0.1 * ((v / 2) as f32 * 0.7 + (i % 3) as f32 * 2.0).sin();
-            let days = (0..10).map(|d| d * 30).collect();
-            Sample::series(days, (0..20).map(value).collect(), true)
-        };
-        let band = |centre_nm| SpectralBand::optical(centre_nm, 30.0);
-        MetaTask {
-            name: "sines".into(),
-            bands: vec![band(665.0), band(842.0)],
-            window: (0, 365),
-            samples: (0..90).map(sample).collect(),
-            classes: (0..90).map(|i| i % 3).collect(),
-            places: (0..90).map(|i| i / 9).collect(),
-        }
-    }
-
-    fn model(task: &MetaTask) -> Model {
-        Model {
-            encoder: fresh(Size::Nano, 2, &Device::flex()),
-            config: ModelConfig {
-                schema: 2,
-                size: Size::Nano,
-                normalisation: Normalisation::measure(&task.bands, &task.samples),
-                queries: QueryGrid { count: 4, parts: 2 },
-                max_dates: 12,
-                patch_px: vec![1],
-                context: Vec::new(),
-                sight: Default::default(),
-                card: Card::default(),
-            },
-        }
-    }
-
-    #[test]
-    fn episodes_of_separable_classes_are_learned_and_the_seed_decides_the_run() {
-        let closed = [MetaMethod::Prototypes, MetaMethod::Ridge, MetaMethod::Propagation];
-        let steps = [MetaMethod::Maml, MetaMethod::Fomaml, MetaMethod::Anil, MetaMethod::Reptile];
-        closed.into_iter().chain(steps).for_each(learns);
-    }
-
-    fn learns(method: MetaMethod) {
-        let task = task();
-        let config =
-            MetaConfig { method, steps: 12, ways: 3, learning_rate: 1e-3, ..MetaConfig::default() };
-        let run = || {
-            let (_, curve) = meta_train(
-                model(&task),
-                &config,
-                std::slice::from_ref(&task),
-                &[Device::flex()],
-                &Silent,
-            )
-            .unwrap();
-            curve
-        };
-        let curve = run();
-        let (first, last) = (curve.0[0].loss, curve.0[11].loss);
-        assert!(last < 0.5 * first || last < 0.01, "{method:?}: {first} → {last}");
-        assert_eq!(curve, run());
-    }
-
-    #[test]
-    fn a_stopped_run_goes_on_as_if_it_had_not_been_stopped() {
-        struct StopAfter(u64, std::sync::atomic::AtomicU64);
-        impl Progress for StopAfter {
-            fn report(&self, _: &'static str, done: u64, _: u64, _: &str) {
-                self.1.store(done, std::sync::atomic::Ordering::SeqCst);
-            }
-            fn stopped(&self) -> bool {
-                self.1.load(std::sync::atomic::Ordering::SeqCst) >= self.0
-            }
-        }
-        let (task, folder) = (task(), tempfile::tempdir().unwrap());
-        let at = |name: &str| MetaConfig {
-            steps: 22,
-            ways: 3,
-            out: Some(folder.path().join(name)),
-            ..MetaConfig::default()
-        };
-        let run = |config: &MetaConfig, progress: &dyn Progress| {
-            let tasks = std::slice::from_ref(&task);
-            meta_train(model(&task), config, tasks, &[Device::flex()], progress)
-        };
-        let (whole, parted) = (at("whole"), at("parted"));
-        let (_, want) = run(&whole, &Silent).unwrap();
-        let stopped = run(&parted, &StopAfter(21, 0.into()));
-        assert!(matches!(stopped, Err(LearnError::Stopped { step: 21 })));
-        struct CountFrom(std::sync::atomic::AtomicU64);
-        impl Progress for CountFrom {
-            fn report(&self, _: &'static str, done: u64, _: u64, _: &str) {
-                self.0.fetch_min(done, std::sync::atomic::Ordering::SeqCst);
-            }
-        }
-        let from = CountFrom(u64::MAX.into());
-        let (_, got) = run(&parted, &from).unwrap();
-        assert_eq!(from.0.into_inner(), 21, "the step after the checkpoint");
-        assert_eq!(got, want);
-    }
-
-    #[test]
-    fn support_and_query_of_a_class_share_no_place() {
-        let task = task();
-        let config = MetaConfig::default();
-        let members = Members::of(&task, &config);
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        for _ in 0..20 {
-            let (support, query) = members.split(&members.by_class[0], &config, &mut rng);
-            assert_eq!((support.len(), query.len()), (config.shots, config.queries));
-            for s in &support {
-                assert!(query.iter().all(|q| task.places[*q] != task.places[*s]));
-            }
-        }
-    }
-
-    #[test]
-    fn a_task_with_too_few_examples_is_refused() {
-        let mut task = task();
-        task.samples.truncate(6);
-        task.classes.truncate(6);
-        let refused =
-            meta_train(model(&task), &MetaConfig::default(), &[task], &[Device::flex()], &Silent);
-        assert!(matches!(refused, Err(LearnError::TooLittle { .. })));
-    }
-}
+mod tests;

@@ -20,6 +20,7 @@ use crate::crops::Crops;
 
 pub(crate) use causal::{Causal, calibrated};
 pub(crate) use invariance::{QUERIES, TwoViews};
+pub use latent::LatentTargets;
 pub(crate) use latent::{Latent, Targets};
 pub(crate) use learner::Learner;
 pub(crate) use masked::hidden_bands;
@@ -190,6 +191,14 @@ impl Task {
             Self::Invariance(task) => {
                 task.views.iter().flat_map(|view| view.lengths.iter().copied()).collect()
             }
+        }
+    }
+
+    /// The same with targets that an average of the learner gives, where it has such.
+    pub(crate) fn aimed(self, average: &Learner, device: &Device) -> Self {
+        match self {
+            Self::Latent(task) => Self::Latent(task.aimed(&average.encoder, device)),
+            Self::Masked(_) | Self::Causal(_) | Self::Invariance(_) => self,
         }
     }
 

@@ -14,11 +14,13 @@ use surco_net::{
 use crate::LearnError;
 use crate::crops::Crops;
 use crate::pretext::{
-    Learner, Maker, Masks, Pretext, PretextWeights, QUERIES, Targets, Task, calibrated,
+    LatentTargets, Learner, Maker, Masks, Pretext, PretextWeights, QUERIES, Targets, Task,
+    calibrated,
 };
 use crate::run::{RunSummary, open_run};
 use crate::speed::training_work;
-use crate::trainer::{Objective, Recipe, Trainer, Work};
+use crate::step::Weighed;
+use crate::trainer::{Losses, Objective, Recipe, Trainer, Work};
 
 pub use config::{PretrainConfig, System};
 
@@ -90,7 +92,8 @@ pub fn pretrain(
         folder: Some(&config.out),
         progress,
     };
-    let learner = Learner::fresh(config.size, config.seed, config.pretext, &devices[0]);
+    let taught = (config.pretext, config.latent_targets);
+    let learner = Learner::fresh(config.size, config.seed, taught, &devices[0]);
     let trained = trainer.run(learner)?;
     let forecaster = objective.forecaster(&trained.module, &devices[0]);
     let model = objective.model(trained.module.encoder);
@@ -190,7 +193,8 @@ impl<'a> Pretexts<'a> {
         let crops = Crops { spec, patch_px, window_px };
         let (share, band_dropout) = (config.mask_share, config.band_dropout);
         let masks = Masks { share, band_dropout, of: config.masks };
-        let maker = Maker { crops, masks, targets: Targets::new(config.seed) };
+        let targets = Targets::new(config.latent_targets, config.seed);
+        let maker = Maker { crops, masks, targets };
         let mut objective = Self { config, pool, norm, maker, held_out: Vec::new() };
         let (held, mut rng) = validation_of(config, &pool.validation);
         // All that is held out for every pretext, so that none depends on what else is drawn.
@@ -199,6 +203,11 @@ impl<'a> Pretexts<'a> {
             drawn.iter().flat_map(|&(pretext, _)| objective.tasks(&held, |_| pretext, &mut rng));
         objective.held_out = scaled(tasks.collect());
         objective
+    }
+
+    /// Whether losses of several pretexts are to be told apart.
+    fn mixes(&self) -> bool {
+        self.config.pretext.drawn().len() > 1
     }
 
     /// Micro-batches of samples, each of one patch size and one pretext.
@@ -300,25 +309,51 @@ impl Objective for Pretexts<'_> {
         (part.task.loss(learner, device), part.task.weight() * part.scale)
     }
 
-    /// Pretexts count by their weights in the config.
-    fn validate(&self, learner: &Learner, device: &Device) -> Option<f64> {
+    fn aimed(&self, parts: Vec<Part>, average: &Learner, device: &Device) -> Vec<Part> {
+        use rayon::prelude::*;
+        if self.config.latent_targets == LatentTargets::Random {
+            return parts;
+        }
+        let aimed = |average: &mut Learner, part: Part| Part {
+            task: part.task.aimed(average, device),
+            ..part
+        };
+        parts.into_par_iter().map_with(average.clone(), aimed).collect()
+    }
+
+    fn pretext(&self, part: &Part) -> Option<&'static str> {
+        self.mixes().then(|| part.task.pretext().name())
+    }
+
+    /// Pretexts count by their weights in the config. Where targets are those of an average, it is the average that is validated.
+    fn validate(&self, learner: &Learner, device: &Device) -> Option<Losses> {
         use rayon::prelude::*;
         let losses: Vec<f64> = self
             .held_out
             .par_iter()
             .map_with(learner.clone(), |learner, part| {
-                f64::from(part.task.loss(learner, device).into_scalar::<f32>())
+                let task = part.task.clone().aimed(learner, device);
+                f64::from(task.loss(learner, device).into_scalar::<f32>())
             })
             .collect();
-        let drawn = self.config.pretext.drawn();
-        let whole: f64 = drawn.iter().map(|(_, weight)| weight).sum();
         let mean = |pretext: Pretext| {
             let parts = self.held_out.iter().zip(&losses);
-            let of = || parts.clone().filter(|(part, _)| part.task.pretext() == pretext);
-            let weight: f64 = of().map(|(part, _)| part.task.weight()).sum();
-            of().map(|(part, loss)| loss * part.task.weight()).sum::<f64>() / weight.max(1.0)
+            let of = Weighed::whole(parts.filter(|(part, _)| part.task.pretext() == pretext).map(
+                |(part, loss)| {
+                    let weight = part.task.weight();
+                    Weighed { loss: loss * weight, weight }
+                },
+            ));
+            (of.weight > 0.0).then(|| of.mean())
         };
-        Some(drawn.iter().map(|&(pretext, weight)| mean(pretext) * (weight / whole)).sum())
+        let drawn = self.config.pretext.drawn();
+        let whole: f64 = drawn.iter().map(|(_, weight)| weight).sum();
+        let means: Vec<_> = drawn.iter().map(|&(p, weight)| (p, mean(p), weight / whole)).collect();
+        let named = means.iter().filter_map(|&(p, mean, _)| Some((p.name(), mean?)));
+        Some(Losses {
+            mixed: means.iter().map(|(_, mean, share)| mean.unwrap_or(0.0) * share).sum(),
+            of_pretexts: named.filter(|_| self.mixes()).collect(),
+        })
     }
 }
 

@@ -100,7 +100,7 @@ impl Spread {
 }
 
 /// Rows filled side by side on all threads.
-fn stacked(
+pub(crate) fn stacked(
     n: usize,
     width: usize,
     fill: impl Fn(usize, ArrayViewMut1<'_, f32>) + Sync,

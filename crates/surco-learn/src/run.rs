@@ -1,5 +1,6 @@
 //! What a run leaves behind: its curve, its speed and its summary.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -22,12 +23,26 @@ pub struct CurvePoint {
     /// Loss on series held out by place, where it was measured.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub validation: Option<f64>,
+    /// Of each pretext by its name, where several are mixed; none where there is one alone.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub pretexts: BTreeMap<String, PretextLoss>,
     /// Learning rate of this step.
     pub learning_rate: f64,
     /// Norm of this step's gradients over all weights, before it was clipped.
     pub gradient_norm: f64,
     /// Tokens in this step's batch.
     pub tokens: u64,
+}
+
+/// The losses of one pretext of several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PretextLoss {
+    /// Its mean loss over the micro-batches of this step; absent where the step had none of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub loss: Option<f64>,
+    /// Its loss on series held out by place, where it was measured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub validation: Option<f64>,
 }
 
 /// The curve of a run, kept in `metrics.jsonl`.
@@ -55,6 +70,12 @@ impl Curve {
     #[must_use]
     pub fn last_validation(&self) -> Option<f64> {
         self.0.iter().rev().find_map(|p| p.validation)
+    }
+
+    /// The names of its pretexts, where several are mixed.
+    #[must_use]
+    pub fn pretexts(&self) -> BTreeSet<&str> {
+        self.0.iter().flat_map(|p| p.pretexts.keys().map(String::as_str)).collect()
     }
 
     /// Mean loss over the first or last few steps, which one batch alone would not show.
@@ -172,6 +193,17 @@ impl Records {
             ("speed/wait_share", speed.wait_share),
         ];
         scalars.extend(point.validation.map(|v| ("loss/validation", v)));
+        let of_pretexts: Vec<(String, f64)> = point
+            .pretexts
+            .iter()
+            .flat_map(|(name, loss)| {
+                let train = loss.loss.map(|v| (format!("loss/train/{name}"), v));
+                train
+                    .into_iter()
+                    .chain(loss.validation.map(|v| (format!("loss/validation/{name}"), v)))
+            })
+            .collect();
+        scalars.extend(of_pretexts.iter().map(|(tag, v)| (tag.as_str(), *v)));
         self.events
             .scalars(point.step, &scalars)
             .map_err(|source| LearnError::Io { path: self.events_path.clone(), source })

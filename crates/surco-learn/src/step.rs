@@ -84,21 +84,47 @@ impl ModuleMapper for Leaves {
 pub(crate) struct Summed {
     /// Of the sum over everything that was weighed.
     pub(crate) gradients: GradientsParams,
-    /// The sum.
+    /// The sums, micro-batch by micro-batch.
+    pub(crate) parts: Vec<Weighed>,
+}
+
+/// A sum of losses, and what it is a sum over.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Weighed {
     pub(crate) loss: f64,
-    /// What it is a sum over.
     pub(crate) weight: f64,
 }
 
-impl Summed {
-    /// The mean loss.
-    pub(crate) fn mean(&self) -> f64 {
+impl Weighed {
+    /// The mean loss; 0 where nothing was weighed.
+    pub(crate) fn mean(self) -> f64 {
         self.loss * self.share()
     }
 
-    /// What makes a mean of the sum; 0 where nothing was weighed.
-    fn share(&self) -> f64 {
+    /// What makes a mean of the sum.
+    fn share(self) -> f64 {
         if self.weight > 0.0 { 1.0 / self.weight } else { 0.0 }
+    }
+
+    /// Several together.
+    pub(crate) fn whole(parts: impl IntoIterator<Item = Self>) -> Self {
+        let add = |sum: Self, part: Self| Self {
+            loss: sum.loss + part.loss,
+            weight: sum.weight + part.weight,
+        };
+        parts.into_iter().fold(Self::default(), add)
+    }
+}
+
+impl Summed {
+    /// All micro-batches together.
+    pub(crate) fn whole(&self) -> Weighed {
+        Weighed::whole(self.parts.iter().copied())
+    }
+
+    /// The mean loss; 0 where nothing was weighed.
+    pub(crate) fn mean(&self) -> f64 {
+        self.whole().mean()
     }
 }
 
@@ -118,15 +144,15 @@ pub(crate) fn gradients<M: Module, T: Sync>(
     let one = |copy: M, part: &T, device: &Device| {
         let (mean, weight) = loss(&copy, part, device);
         let sum = mean.mul_scalar(weight);
-        let number = f64::from(sum.clone().into_scalar::<f32>());
+        let loss = f64::from(sum.clone().into_scalar::<f32>());
         let gradients = GradientsParams::from_grads(sum.backward(), &copy);
-        (lanes.brought_home(&copy, gradients, device), number, weight)
+        (lanes.brought_home(&copy, gradients, device), Weighed { loss, weight })
     };
     let copies = lanes.copies(module, parts.len());
     let mut sum = GradientsAccumulator::new();
-    let (mut total, mut weight) = (0.0, 0.0);
+    let mut summed = Vec::with_capacity(parts.len());
     for wave in parts.chunks(copies.len().max(1)) {
-        let done: Vec<(GradientsParams, f64, f64)> = std::thread::scope(|scope| {
+        let done: Vec<(GradientsParams, Weighed)> = std::thread::scope(|scope| {
             let running: Vec<_> = wave
                 .iter()
                 .zip(&copies)
@@ -140,13 +166,12 @@ pub(crate) fn gradients<M: Module, T: Sync>(
                 .map(|r| r.join().unwrap_or_else(|p| std::panic::resume_unwind(p)))
                 .collect()
         });
-        for (gradients, number, share) in done {
+        for (gradients, weighed) in done {
             sum.accumulate(module, gradients);
-            total += number;
-            weight += share;
+            summed.push(weighed);
         }
     }
-    Summed { gradients: sum.grads(), loss: total, weight }
+    Summed { gradients: sum.grads(), parts: summed }
 }
 
 impl Lanes {
@@ -223,7 +248,7 @@ pub(crate) fn clipped<M: Module>(
         return (summed.gradients, 0.0);
     }
     let square = Tensor::cat(squares.sums, 0).sum().into_scalar::<f32>();
-    let share = summed.share();
+    let share = summed.whole().share();
     let norm = f64::from(square).sqrt() * share;
     let scale = (longest / norm).min(1.0) * share;
     (changed(module, summed.gradients, Change::Scale(scale)), norm)

@@ -22,7 +22,8 @@ use crate::pretrain::{
     validation_of,
 };
 use crate::run::{RunSummary, open_run};
-use crate::trainer::{Objective, Trainer, Work};
+use crate::step::Weighed;
+use crate::trainer::{Losses, Objective, Trainer, Work};
 
 /// When a loss is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,15 +251,13 @@ where
         self.lesson.loss(net, part, Phase::Training, device)
     }
 
-    fn validate(&self, net: &Net<L>, device: &Device) -> Option<f64> {
+    fn validate(&self, net: &Net<L>, device: &Device) -> Option<Losses> {
         let net = self.lesson.settled(net.clone(), &self.train);
-        let (mut sum, mut total) = (0.0, 0.0);
-        for part in &self.held_out {
+        let whole = Weighed::whole(self.held_out.iter().map(|part| {
             let (loss, weight) = self.lesson.loss(&net, part, Phase::Validation, device);
-            sum += f64::from(loss.into_scalar::<f32>()) * weight;
-            total += weight;
-        }
-        (total > 0.0).then(|| sum / total)
+            Weighed { loss: f64::from(loss.into_scalar::<f32>()) * weight, weight }
+        }));
+        (whole.weight > 0.0).then(|| whole.mean().into())
     }
 }
 

@@ -7,6 +7,7 @@
 //! A step's batch depends on the step alone, so a run that was stopped or killed continues from its last
 //! checkpoint as if it had not been.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -21,9 +22,11 @@ use crate::average::Average;
 use crate::checkpoint::Checkpoints;
 use crate::precision::Precision;
 use crate::prefetch::{Ahead, ahead};
-use crate::run::{Curve, CurvePoint, Records};
+use crate::run::{Curve, CurvePoint, PretextLoss, Records};
 use crate::speed::{Lap, Meter, Throughput, peak_flops_per_s};
-use crate::step::{CLIP_NORM, Lanes, clipped, gradients, learning_rate, optimizer};
+use crate::step::{
+    CLIP_NORM, Lanes, Summed, Weighed, clipped, gradients, learning_rate, optimizer,
+};
 
 /// What is learned: the micro-batches of a step and their loss.
 pub(crate) trait Objective: Sync {
@@ -48,8 +51,49 @@ pub(crate) trait Objective: Sync {
     /// The mean loss of a micro-batch, one number, and what it is a mean over.
     fn loss(&self, module: &Self::Module, part: &Self::Part, device: &Device) -> (Tensor<1>, f64);
 
+    /// Micro-batches with what the average of the weights says of them, where that is part of their loss.
+    fn aimed(
+        &self,
+        parts: Vec<Self::Part>,
+        _average: &Self::Module,
+        _device: &Device,
+    ) -> Vec<Self::Part> {
+        parts
+    }
+
+    /// Which of several pretexts a micro-batch teaches; nothing where all teach the same.
+    fn pretext(&self, _part: &Self::Part) -> Option<&'static str> {
+        None
+    }
+
     /// The loss on what is held out, if anything is.
-    fn validate(&self, module: &Self::Module, device: &Device) -> Option<f64>;
+    fn validate(&self, module: &Self::Module, device: &Device) -> Option<Losses>;
+}
+
+/// A loss, and those of the pretexts it is mixed from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Losses {
+    pub(crate) mixed: f64,
+    /// By name; none where there is one pretext alone.
+    pub(crate) of_pretexts: BTreeMap<&'static str, f64>,
+}
+
+impl From<f64> for Losses {
+    fn from(loss: f64) -> Self {
+        Self { mixed: loss, of_pretexts: BTreeMap::new() }
+    }
+}
+
+/// Losses of each pretext in a step and, where measured, on what is held out.
+fn by_pretext(taught: &Losses, held_out: Option<&Losses>) -> BTreeMap<String, PretextLoss> {
+    let mut both: BTreeMap<String, PretextLoss> = BTreeMap::new();
+    for (&name, &loss) in &taught.of_pretexts {
+        both.entry(name.into()).or_default().loss = Some(loss);
+    }
+    for (&name, &loss) in held_out.iter().flat_map(|losses| &losses.of_pretexts) {
+        both.entry(name.into()).or_default().validation = Some(loss);
+    }
+    both
 }
 
 /// What it takes to learn from a micro-batch.
@@ -188,7 +232,11 @@ impl<O: Objective> Session<'_, O> {
         let (parts, waited) = batches
             .next()
             .expect("a batch is made for every step, or its maker's panic ends the run");
-        let (state, loss, gradient_norm) = self.learn(state, &parts, rate, step)?;
+        let parts = match &state.average {
+            Some(average) => objective.aimed(parts, &average.module, &devices[0]),
+            None => parts,
+        };
+        let (state, taught, gradient_norm) = self.learn(state, &parts, rate, step)?;
         let work: Vec<Work> = parts.iter().map(|part| objective.work(part)).collect();
         let tokens = work.iter().map(|w| w.tokens).sum();
         let lap = Lap {
@@ -201,38 +249,67 @@ impl<O: Objective> Session<'_, O> {
         let is_due =
             step == 0 || done == recipe.steps || done.is_multiple_of(recipe.validate_every_steps);
         let best = is_due.then(|| state.best(*objective));
-        let validation = best.and_then(|best| objective.validate(&best, &devices[0]));
-        let point =
-            CurvePoint { step: done, loss, validation, learning_rate: rate, gradient_norm, tokens };
+        let held_out = best.and_then(|best| objective.validate(&best, &devices[0]));
+        let point = CurvePoint {
+            step: done,
+            loss: taught.mixed,
+            validation: held_out.as_ref().map(|losses| losses.mixed),
+            pretexts: by_pretext(&taught, held_out.as_ref()),
+            learning_rate: rate,
+            gradient_norm,
+            tokens,
+        };
         let speed = self.meter.lap(done, lap);
         records.map_or(Ok(()), |records| records.add(&point, &speed))?;
-        let said = format!("loss {loss:.4}, {} tokens/s", short(self.meter.recent_tokens_per_s()));
+        let said =
+            format!("{}, {} tokens/s", said(&taught), short(self.meter.recent_tokens_per_s()));
         progress.report(O::STAGE, done, recipe.steps, &said);
         Ok((state, point))
     }
 
-    /// Moves the weights; gives the loss and the norm of the gradients.
+    /// Moves the weights; gives the losses and the norm of the gradients.
     fn learn(
         &self,
         mut state: State<O::Module>,
         parts: &[O::Part],
         rate: f64,
         step: u64,
-    ) -> Result<(State<O::Module>, f64, f64), LearnError> {
+    ) -> Result<(State<O::Module>, Losses, f64), LearnError> {
         let objective = self.trainer.objective;
         let summed = gradients(&state.module, &self.lanes, parts, |module, part, device| {
             objective.loss(module, part, device)
         });
-        let loss = summed.mean();
+        let losses = Losses { mixed: summed.mean(), of_pretexts: self.told_apart(parts, &summed) };
         let (grads, norm) = clipped(&state.module, summed, CLIP_NORM);
-        if !loss.is_finite() || !norm.is_finite() {
+        if !losses.mixed.is_finite() || !norm.is_finite() {
             return Err(LearnError::Diverged { step, learning_rate: rate });
         }
         state.module = state.optimizer.step(rate, state.module, grads);
         if let Some(average) = &mut state.average {
             average.take_in(&state.module, step + 1);
         }
-        Ok((state, loss, norm))
+        Ok((state, losses, norm))
+    }
+
+    /// The mean loss of each pretext in a step.
+    fn told_apart(&self, parts: &[O::Part], summed: &Summed) -> BTreeMap<&'static str, f64> {
+        let mut by_name: BTreeMap<&'static str, Vec<Weighed>> = BTreeMap::new();
+        for (part, weighed) in parts.iter().zip(&summed.parts) {
+            if let Some(name) = self.trainer.objective.pretext(part) {
+                by_name.entry(name).or_default().push(*weighed);
+            }
+        }
+        by_name.into_iter().map(|(name, parts)| (name, Weighed::whole(parts).mean())).collect()
+    }
+}
+
+/// A loss as progress tells it, of several pretexts one by one.
+fn said(losses: &Losses) -> String {
+    let each: Vec<String> =
+        losses.of_pretexts.iter().map(|(name, loss)| format!("{name} {loss:.4}")).collect();
+    match each.as_slice() {
+        [] => format!("loss {:.4}", losses.mixed),
+        _ => format!("loss {:.4} ({})", losses.mixed, each.join(", ")),
     }
 }
 
@@ -255,5 +332,28 @@ mod tests {
             ["7", "1.0 k", "12.3 k", "1.00 M"],
             [7.2, 999.6, 12_345.0, 999_600.0].map(short)
         );
+    }
+
+    #[test]
+    fn losses_of_several_pretexts_are_said_one_by_one() {
+        let of_pretexts = BTreeMap::from([("masked", 0.25), ("causal", -1.5)]);
+        assert_eq!(said(&Losses::from(0.5)), "loss 0.5000");
+        let mixed = Losses { mixed: -0.625, of_pretexts };
+        assert_eq!(said(&mixed), "loss -0.6250 (causal -1.5000, masked 0.2500)");
+    }
+
+    /// A step may lack a pretext that is held out for every validation.
+    #[test]
+    fn what_a_step_taught_and_what_is_held_out_stand_together() {
+        let losses = |of: &[(&'static str, f64)]| Losses {
+            mixed: 0.0,
+            of_pretexts: of.iter().copied().collect(),
+        };
+        let held_out = losses(&[("latent", 3.0), ("masked", 0.5)]);
+        let both = by_pretext(&losses(&[("masked", 0.25)]), Some(&held_out));
+        let loss = |loss, validation| PretextLoss { loss, validation };
+        assert_eq!(both["masked"], loss(Some(0.25), Some(0.5)));
+        assert_eq!(both["latent"], loss(None, Some(3.0)));
+        assert!(by_pretext(&0.1.into(), Some(&0.2.into())).is_empty(), "one pretext alone");
     }
 }

@@ -31,35 +31,59 @@ pub(super) struct Outer {
     pub(super) gradient: Vec<f64>,
 }
 
-impl Inner {
+/// Where the steps of an inner loop went.
+pub(super) struct Path {
     /// Weights before each step and after the last.
-    pub(super) fn path(&self, support: &impl Slope, start: &[f64]) -> Vec<Vec<f64>> {
-        let mut path = vec![start.to_vec()];
+    points: Vec<Vec<f64>>,
+    /// Gradient that each step went against.
+    slopes: Vec<Vec<f64>>,
+}
+
+impl Path {
+    /// Weights after the last step.
+    pub(super) fn end(&self) -> &[f64] {
+        &self.points[self.slopes.len()]
+    }
+}
+
+impl Inner {
+    /// Moves weights by one step; gives the gradient that it went against.
+    pub(super) fn step(&self, support: &impl Slope, weights: &mut [f64]) -> Vec<f64> {
+        let (_, slope) = support.at(weights);
+        let moving = weights.iter_mut().zip(&slope).zip(&self.rates);
+        moving.for_each(|((weight, slope), rate)| *weight -= rate * slope);
+        slope
+    }
+
+    /// All steps from a start.
+    pub(super) fn path(&self, support: &impl Slope, start: &[f64]) -> Path {
+        let mut path = Path { points: vec![start.to_vec()], slopes: Vec::new() };
         for step in 0..self.steps {
-            let here = &path[step];
-            let (_, gradient) = support.at(here);
-            let moved = here.iter().zip(&gradient).zip(&self.rates);
-            let next = moved.map(|((w, g), rate)| w - rate * g).collect();
-            path.push(next);
+            let mut next = path.points[step].clone();
+            path.slopes.push(self.step(support, &mut next));
+            path.points.push(next);
         }
         path
     }
 
-    /// The gradient of a loss after all steps, by the weights before the first: each step is looked through by the product of
-    /// the support's second derivatives with a vector, which central differences of its gradient give.
+    /// The gradients of a loss after all steps, by the weights before the first and by the rate of each weight: each step is
+    /// looked through by the product of the support's second derivatives with a vector, which central differences of its gradient
+    /// give.
     pub(super) fn back_through(
         &self,
         support: &impl Slope,
-        path: &[Vec<f64>],
+        path: &Path,
         gradient_there: Vec<f64>,
-    ) -> Vec<f64> {
-        let mut gradient = gradient_there;
-        for here in path[..self.steps].iter().rev() {
+    ) -> (Vec<f64>, Vec<f64>) {
+        let (mut gradient, mut by_rates) = (gradient_there, vec![0.0; self.rates.len()]);
+        for (here, slope) in path.points[..self.steps].iter().zip(&path.slopes).rev() {
+            let slopes = by_rates.iter_mut().zip(slope).zip(&gradient);
+            slopes.for_each(|((sum, slope), g)| *sum -= slope * g);
             let along: Vec<f64> = gradient.iter().zip(&self.rates).map(|(g, r)| g * r).collect();
             let product = second_derivatives_times(support, here, &along);
             gradient.iter_mut().zip(product).for_each(|(g, p)| *g -= p);
         }
-        gradient
+        (gradient, by_rates)
     }
 }
 
@@ -70,8 +94,9 @@ fn second_derivatives_times<S: Slope>(slope: &S, here: &[f64], along: &[f64]) ->
     if far == 0.0 {
         return vec![0.0; along.len()];
     }
-    // Where the error of the difference, by its square, and that of rounding are alike.
-    let step = S::ROUNDING.cbrt() * (1.0 + length(here)) / far;
+    // Where the error of the difference, by its square, and that of rounding are alike. The way is short beside single weights: what a
+    // gradient points along is a few of many.
+    let step = S::ROUNDING.cbrt() / far;
     let beside = |sign: f64| -> Vec<f64> {
         let there: Vec<f64> = here.iter().zip(along).map(|(w, a)| w + sign * step * a).collect();
         slope.at(&there).1
@@ -145,6 +170,16 @@ pub(super) mod tests {
         pub(in crate::meta) maml: Vec<f64>,
         pub(in crate::meta) fomaml: Vec<f64>,
         pub(in crate::meta) anil: Vec<f64>,
+        pub(in crate::meta) meta_sgd: RecordedRates,
+    }
+
+    /// What it says where each weight has its own rate.
+    #[derive(serde::Deserialize)]
+    pub(in crate::meta) struct RecordedRates {
+        pub(in crate::meta) rates: Vec<f64>,
+        pub(in crate::meta) query_loss: f64,
+        pub(in crate::meta) gradient: Vec<f64>,
+        pub(in crate::meta) by_rates: Vec<f64>,
     }
 
     impl Recorded {
@@ -170,7 +205,8 @@ pub(super) mod tests {
         let bowl = Bowl { curvature: vec![2.0, 2.0], bottom: vec![1.0, 1.0] };
         let inner = Inner { rates: vec![0.1, 0.0], steps: 3 };
         let path = inner.path(&bowl, &[0.0, 0.0]);
-        assert_eq!(path.len(), 4);
-        assert!(furthest(&path[3], &[1.0 - 0.512, 0.0]) < 1e-12, "{path:?}");
+        let end = path.end();
+        assert_eq!(path.points.len(), 4);
+        assert!(furthest(end, &[1.0 - 0.512, 0.0]) < 1e-12, "{end:?}");
     }
 }

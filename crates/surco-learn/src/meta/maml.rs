@@ -9,8 +9,9 @@ use super::inner::{Inner, Outer, Slope};
 /// Loss of the queries after the steps, and its gradient by the weights before them.
 pub(super) fn outer<S: Slope>(support: &S, query: &S, start: &[f64], inner: &Inner) -> Outer {
     let path = inner.path(support, start);
-    let (loss, gradient) = query.at(&path[inner.steps]);
-    Outer { loss, gradient: inner.back_through(support, &path, gradient) }
+    let (loss, there) = query.at(path.end());
+    let (gradient, _) = inner.back_through(support, &path, there);
+    Outer { loss, gradient }
 }
 
 #[cfg(test)]

@@ -25,6 +25,31 @@ pub(super) fn flat(module: &impl Module) -> Vec<f64> {
     values.0
 }
 
+/// Number of weights of each tensor of a module, in the order of [`flat`].
+pub(super) fn tensor_sizes(module: &impl Module) -> Vec<usize> {
+    struct Sizes(Vec<usize>);
+    impl ModuleVisitor for Sizes {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.push(param.val().dims().iter().product());
+        }
+    }
+    let mut sizes = Sizes(Vec::new());
+    module.visit(&mut sizes);
+    sizes.0
+}
+
+/// A value for each weight from one for each tensor.
+pub(super) fn to_weights(by_tensor: &[f64], sizes: &[usize]) -> Vec<f64> {
+    let each = by_tensor.iter().zip(sizes);
+    each.flat_map(|(value, size)| std::iter::repeat_n(*value, *size)).collect()
+}
+
+/// The sum over each tensor of a value for each weight.
+pub(super) fn to_tensors(by_weight: &[f64], sizes: &[usize]) -> Vec<f64> {
+    let mut left = by_weight.iter();
+    sizes.iter().map(|&size| left.by_ref().take(size).sum()).collect()
+}
+
 /// The next values of a list, as a tensor of a shape.
 fn next<const D: usize>(
     left: &mut std::slice::Iter<'_, f64>,
@@ -49,6 +74,11 @@ impl ModuleMapper for Filling<'_> {
     }
 }
 
+/// A network with these weights, in the order of [`flat`], as leaves of the gradient tape of a device.
+pub(super) fn filled<M: Module>(network: &M, weights: &[f64], device: &Device) -> M {
+    network.clone().map(&mut Filling { left: weights.iter(), device })
+}
+
 /// Samples of an episode with their classes, as a slope.
 pub(super) struct Labelled<'a> {
     pub(super) network: &'a Headed<Encoder>,
@@ -71,8 +101,7 @@ impl Slope for Labelled<'_> {
     const ROUNDING: f64 = f32::EPSILON as f64;
 
     fn at(&self, weights: &[f64]) -> (f64, Vec<f64>) {
-        let mut filling = Filling { left: weights.iter(), device: self.device };
-        let here = self.network.clone().map(&mut filling);
+        let here = filled(self.network, weights, self.device);
         let loss = self.loss(&here);
         let number = f64::from(loss.clone().into_scalar::<f32>());
         let mut found = Gradients {
@@ -101,9 +130,9 @@ impl ModuleVisitor for Gradients {
     }
 }
 
-/// A loss of this value whose gradient by the module's weights is the given one; what is beyond them is left out.
+/// A loss of this value whose gradient by the module's weights is the given one.
 pub(super) fn stand_in(
-    module: &Encoder,
+    module: &impl Module,
     gradient: &[f64],
     loss: f64,
     device: &Device,
@@ -124,4 +153,80 @@ pub(super) fn stand_in(
     module.visit(&mut product);
     let sum = product.sum;
     sum.clone() - sum.detach() + loss as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::inner::Inner;
+    use crate::meta::maml;
+    use crate::meta::tests::task;
+    use surco_data::{BatchSpec, Normalisation, QueryGrid};
+    use surco_net::{Size, fresh};
+
+    /// A batch of some samples with their classes.
+    fn examples(chosen: std::ops::Range<usize>) -> (Batch, Vec<i32>) {
+        let task = task();
+        let norm = Normalisation::measure(&task.bands, &task.samples);
+        let queries = Some(QueryGrid { count: 2, parts: 1 });
+        let spec = BatchSpec { queries, ..BatchSpec::new(&task.bands, &norm, task.window) };
+        let samples: Vec<_> = chosen.clone().map(|i| &task.samples[i]).collect();
+        (Batch::new(&samples, &spec), chosen.map(|i| task.classes[i] as i32).collect())
+    }
+
+    /// Central differences of fourth order, which bear steps that are large beside rounding.
+    fn difference(loss: impl Fn(f64) -> f64) -> f64 {
+        let by = |step: f64| (loss(step) - loss(-step)) / (2.0 * step);
+        (4.0 * by(0.01) - by(0.02)) / 3.0
+    }
+
+    /// The largest entries of a gradient agree with differences of the loss to a share of the largest.
+    fn agree(
+        name: &str,
+        (gradient, start): (&[f64], &[f64]),
+        share: f64,
+        loss: impl Fn(&[f64]) -> f64,
+    ) {
+        let mut order: Vec<usize> = (0..gradient.len()).collect();
+        order.sort_by(|&a, &b| gradient[b].abs().total_cmp(&gradient[a].abs()));
+        let largest = gradient[order[0]].abs();
+        for &at in &order[..12] {
+            let want = difference(|step| {
+                let mut moved = start.to_vec();
+                moved[at] += step;
+                loss(&moved)
+            });
+            assert!(
+                (gradient[at] - want).abs() < share * largest,
+                "{name}, weight {at}: {} {want}",
+                gradient[at]
+            );
+        }
+    }
+
+    #[test]
+    fn gradients_of_an_encoder_with_a_head_and_of_maml_through_it_agree_with_differences() {
+        let device = Device::flex().autodiff();
+        let encoder = fresh(Size::Femto, 5, &Device::flex());
+        let network = Headed::new(encoder, (32, 3), &device);
+        let (support, query) = (examples(0..9), examples(9..18));
+        let support =
+            Labelled { network: &network, batch: &support.0, classes: &support.1, device: &device };
+        let query =
+            Labelled { network: &network, batch: &query.0, classes: &query.1, device: &device };
+        let mut start = flat(&network);
+        // A head of zeros would hide the encoder's gradients.
+        let head = start.len() - 32 * 3 - 3;
+        for (i, weight) in start[head..].iter_mut().enumerate() {
+            *weight = 0.3 * (i as f64).sin();
+        }
+        let (_, gradient) = support.at(&start);
+        assert!(gradient[..head].iter().any(|g| g.abs() > 1e-3), "the encoder has its share");
+        agree("support", (&gradient, &start), 1e-3, |weights| support.at(weights).0);
+        let inner = Inner { rates: vec![0.01; start.len()], steps: 3 };
+        let outer = maml::outer(&support, &query, &start, &inner);
+        agree("maml", (&outer.gradient, &start), 5e-3, |weights| {
+            query.at(inner.path(&support, weights).end()).0
+        });
+    }
 }

@@ -9,7 +9,7 @@ use super::inner::{Inner, Outer, Slope};
 /// would go all the way. Weights that do not move have none.
 pub(super) fn outer<S: Slope>(task: &S, start: &[f64], inner: &Inner) -> Outer {
     let path = inner.path(task, start);
-    let end = &path[inner.steps];
+    let end = path.end();
     let (loss, _) = task.at(end);
     let back = |((from, to), rate): ((&f64, &f64), &f64)| {
         if *rate > 0.0 { (from - to) / (rate * inner.steps as f64) } else { 0.0 }

@@ -8,12 +8,13 @@
 //! Input: cut samples. Output: mean loss over places.
 
 use burn::tensor::{Device, Tensor};
-use rand::{Rng, RngExt};
+use rand::Rng;
 use surco_data::{Batch, BatchSpec, QueryGrid, Sample};
 use surco_net::EncoderInput;
 
 use super::Learner;
 use crate::crops::Cut;
+use crate::shuffle::shuffle;
 
 /// The queries that make an embedding, here as in use.
 pub(crate) const QUERIES: QueryGrid = QueryGrid { count: 12, parts: 4 };
@@ -65,9 +66,7 @@ impl TwoViews {
 /// Dates in two parts, each at random, each of at least one, each ascending.
 fn split(dates: usize, rng: &mut impl Rng) -> [Vec<usize>; 2] {
     let mut order: Vec<usize> = (0..dates).collect();
-    for i in (1..dates).rev() {
-        order.swap(i, rng.random_range(0..=i));
-    }
+    shuffle(&mut order, rng);
     let mut second = order.split_off(dates / 2);
     order.sort_unstable();
     second.sort_unstable();

@@ -6,8 +6,7 @@ use burn::tensor::{Device, Tensor, activation};
 use surco_net::{Encoder, ForecastHead, Size, drawn, fresh};
 
 use super::invariance::QUERIES;
-use super::latent::TARGET_WIDTH;
-use super::{Pretext, PretextWeights};
+use super::{LatentTargets, Pretext, PretextWeights};
 
 /// Width of the embedding that two views are compared in.
 const PROJECTED_WIDTH: usize = 64;
@@ -43,7 +42,12 @@ pub(crate) struct Learner {
 
 impl Learner {
     /// Fresh weights. The encoder's depend on size and seed alone, whatever heads stand on it.
-    pub(crate) fn fresh(size: Size, seed: u64, pretexts: PretextWeights, device: &Device) -> Self {
+    pub(crate) fn fresh(
+        size: Size,
+        seed: u64,
+        (pretexts, targets): (PretextWeights, LatentTargets),
+        device: &Device,
+    ) -> Self {
         let width = size.width();
         let has = |pretext| pretexts.drawn().iter().any(|(drawn, _)| *drawn == pretext);
         // Each head has a seed of its own, so that it does not change with its neighbours.
@@ -54,7 +58,8 @@ impl Learner {
             encoder: fresh(size, seed, device),
             forecast: has(Pretext::Causal)
                 .then(|| drawn(seed ^ 0x4341_5553, device, || ForecastHead::new(width, device))),
-            predictor: has(Pretext::Latent).then(|| layers(0x4C41_5445, width, TARGET_WIDTH)),
+            predictor: has(Pretext::Latent)
+                .then(|| layers(0x4C41_5445, width, targets.width(width))),
             projector: has(Pretext::Invariance)
                 .then(|| layers(0x494E_5641, QUERIES.parts * width, PROJECTED_WIDTH)),
         }

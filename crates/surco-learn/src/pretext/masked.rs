@@ -21,6 +21,7 @@ use surco_net::{Encoder, EncoderInput, NESTED_WIDTHS, table};
 
 use super::{check_weights, draw_by_weight};
 use crate::LearnError;
+use crate::shuffle::shuffle;
 
 /// A batch with values hidden, and what they were.
 #[derive(Clone, Debug)]
@@ -213,9 +214,7 @@ pub(crate) fn hidden_bands(bands: usize, dropout: f64, rng: &mut impl Rng) -> Ve
         return Vec::new();
     }
     let mut order: Vec<usize> = (0..bands).collect();
-    for i in (1..bands).rev() {
-        order.swap(i, rng.random_range(0..=i));
-    }
+    shuffle(&mut order, rng);
     order.split_off(rng.random_range(1..bands))
 }
 

@@ -29,7 +29,7 @@ pub(super) fn maker(samples: &[Sample]) -> Maker {
     Maker {
         crops: Crops { spec, patch_px: vec![1], window_px: 1 },
         masks: Masks { share: 0.4, band_dropout: 0.0, of: MaskWeights::default() },
-        targets: Targets::new(1),
+        targets: Targets::new(LatentTargets::Random, 1),
     }
 }
 
@@ -55,7 +55,8 @@ pub(super) fn task(pretext: Pretext, seed: u64) -> Task {
 pub(super) fn taught(task: &Task, seed: u64, steps: usize) -> (Vec<f32>, Learner) {
     let device = Device::flex().autodiff();
     let weights = only(task.pretext());
-    let fresh = Learner::fresh(Size::Nano, seed, weights, &Device::flex());
+    let taught = (weights, LatentTargets::Random);
+    let fresh = Learner::fresh(Size::Nano, seed, taught, &Device::flex());
     let (mut learner, mut optimizer) = (fresh.train().fork(&device), optimizer());
     let losses = (0..steps)
         .map(|_| {
@@ -127,7 +128,7 @@ fn a_pretext_more_changes_nothing_of_the_encoder_that_learning_begins_with() {
     let device = Device::flex();
     let Task::Masked(masked) = task(Pretext::Masked, 1) else { unreachable!() };
     let loss = |weights| {
-        let learner = Learner::fresh(Size::Nano, 2, weights, &device);
+        let learner = Learner::fresh(Size::Nano, 2, (weights, LatentTargets::Random), &device);
         masked_loss(&learner.encoder, &masked, &device).0.into_scalar::<f32>()
     };
     assert_eq!(loss(PretextWeights::default()), loss(all));

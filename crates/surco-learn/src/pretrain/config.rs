@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use surco_data::{Context, Exclusion, ExclusionError, Unseen};
 use surco_net::Size;
 
-use crate::{LearnError, MaskWeights, Precision, PretextWeights};
+use crate::{LatentTargets, LearnError, MaskWeights, Precision, PretextWeights};
 
 /// Side of the largest patch of the family, in pixels.
 const LARGEST_PATCH_PX: usize = 8;
@@ -63,6 +63,9 @@ pub struct PretrainConfig {
     /// What is taught, each pretext with its weight.
     #[serde(default)]
     pub pretext: PretextWeights,
+    /// What the codes of the latent pretext are made of; those of the averaged encoder need `ema_decay`.
+    #[serde(default)]
+    pub latent_targets: LatentTargets,
     /// Share of dates hidden, or of patches.
     #[serde(default = "defaults::mask_share")]
     pub mask_share: f64,
@@ -192,6 +195,10 @@ impl PretrainConfig {
             return refuse("ema_decay", self.ema_decay.to_string(), "expected 0 <= decay < 1");
         }
         self.pretext.check()?;
+        if self.latent_targets == LatentTargets::Averaged && self.ema_decay == 0.0 {
+            let remedy = "there is no average to make targets of: set `ema_decay`, 0.996 for one";
+            return refuse("latent_targets", "averaged".into(), remedy);
+        }
         self.masks.check()?;
         if !(self.mask_share > 0.0 && self.mask_share < 1.0) {
             return refuse("mask_share", self.mask_share.to_string(), "expected 0 < share < 1");

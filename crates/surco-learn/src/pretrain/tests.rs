@@ -49,7 +49,7 @@ fn the_documented_config_is_valid_and_a_misspelt_key_is_named() {
     assert_eq!(plain, config, "the defaults are as documented");
     let wrong = DOCUMENTED.replace("mask_share", "mask_shar");
     let error = toml::from_str::<PretrainConfig>(&wrong).unwrap_err().to_string();
-    assert!(error.contains("unknown field `mask_shar`") && error.contains("line 15"), "{error}");
+    assert!(error.contains("unknown field `mask_shar`") && error.contains("line 16"), "{error}");
 }
 
 #[test]
@@ -66,6 +66,15 @@ fn windows_and_patches_that_cannot_be_are_refused() {
 }
 
 #[test]
+fn targets_of_an_average_need_one() {
+    let latent_targets = LatentTargets::Averaged;
+    let config = PretrainConfig { latent_targets, ..toml::from_str(DOCUMENTED).unwrap() };
+    let said = config.check().unwrap_err().to_string();
+    assert!(said.contains("latent_targets") && said.contains("set `ema_decay`"), "{said}");
+    PretrainConfig { ema_decay: 0.996, ..config }.check().unwrap();
+}
+
+#[test]
 fn a_stopped_run_goes_on_as_if_it_had_not_been_stopped() {
     struct StopAt(u64, std::sync::atomic::AtomicU64);
     impl Progress for StopAt {
@@ -78,7 +87,9 @@ fn a_stopped_run_goes_on_as_if_it_had_not_been_stopped() {
     }
     let device = [Device::flex()];
     let pretext = PretextWeights { masked: 1.0, causal: 1.0, latent: 1.0, invariance: 1.0 };
-    let averaged = |name| PretrainConfig { ema_decay: 0.9, pretext, ..config(name, 10) };
+    let latent_targets = LatentTargets::Averaged;
+    let averaged =
+        |name| PretrainConfig { ema_decay: 0.9, pretext, latent_targets, ..config(name, 10) };
     let (whole, parted) = (averaged("whole"), averaged("parted"));
     let (_, want) = pretrain(&whole, &pool(), false, &device, &Silent).unwrap();
     let stop = StopAt(6, 0.into());
@@ -98,6 +109,7 @@ fn a_stopped_run_goes_on_as_if_it_had_not_been_stopped() {
     }
     let read = |c: &PretrainConfig, file| fs::read_to_string(c.out.join(file)).unwrap();
     assert_eq!(read(&parted, "metrics.jsonl"), read(&whole, "metrics.jsonl"));
+    assert_eq!(got.curve.pretexts(), ["causal", "invariance", "latent", "masked"].into());
     let speeds = read(&parted, "speed.jsonl");
     let speeds: Vec<SpeedPoint> =
         speeds.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -129,6 +141,44 @@ fn pretexts_count_by_their_micro_batches_and_one_alone_as_it_is() {
     let config = config("scales", 1);
     let pool = pool();
     assert!(Pretexts::new(&config, &pool).parts(0).iter().all(|part| part.scale == 1.0));
+}
+
+/// The mixture's loss is what its pretexts' losses make of it: by their micro-batches in a step, by their weights on what is
+/// held out. A run of one pretext names none.
+#[test]
+fn losses_of_a_mixture_are_told_apart() {
+    let run = |name, pretext| {
+        let config = PretrainConfig { pretext, micro_batch: 8, ..config(name, 4) };
+        let (_, run) = pretrain(&config, &pool(), false, &[Device::flex()], &Silent).unwrap();
+        let text = fs::read_to_string(config.out.join("metrics.jsonl")).unwrap();
+        let parts: Vec<Vec<Part>> = {
+            let pool = pool();
+            let objective = Pretexts::new(&config, &pool);
+            (0..4).map(|step| objective.parts(step)).collect()
+        };
+        fs::remove_dir_all(config.out).unwrap();
+        (run.curve, parts, text)
+    };
+    let mixed = PretextWeights { masked: 3.0, causal: 1.0, ..PretextWeights::default() };
+    let (curve, parts, text) = run("told", mixed);
+    for (point, parts) in curve.0.iter().zip(&parts) {
+        let share = |name: &str| {
+            let of = parts.iter().filter(|part| part.task.pretext().name() == name).count();
+            of as f64 / parts.len() as f64
+        };
+        let said = |name: &str| point.pretexts.get(name).and_then(|p| p.loss);
+        let whole: f64 =
+            ["masked", "causal"].iter().map(|n| said(n).unwrap_or(0.0) * share(n)).sum();
+        assert!((whole - point.loss).abs() < 1e-6 * point.loss.abs(), "{point:?}");
+        assert_eq!(said("causal").is_some(), share("causal") > 0.0, "{point:?}");
+    }
+    let last = &curve.0[3];
+    let held_out = |name: &str| last.pretexts[name].validation.unwrap();
+    let whole = 0.75 * held_out("masked") + 0.25 * held_out("causal");
+    assert!((whole - last.validation.unwrap()).abs() < 1e-9, "{last:?}");
+    assert!(text.contains(r#""pretexts":{"causal":{"#), "{text}");
+    let (alone, _, text) = run("alone", PretextWeights::default());
+    assert!(alone.pretexts().is_empty() && !text.contains("pretexts"), "{text}");
 }
 
 /// The card says what was taught, and a model that only ever looked back says so.
@@ -186,7 +236,8 @@ fn the_average_is_what_is_handed_on() {
 fn two_devices_learn_the_very_weights_of_one() {
     let run = |name, devices: &[Device]| {
         let pretext = PretextWeights { masked: 1.0, causal: 1.0, latent: 1.0, invariance: 1.0 };
-        let config = PretrainConfig { pretext, ..config(name, 3) };
+        let (latent_targets, ema_decay) = (LatentTargets::Averaged, 0.9);
+        let config = PretrainConfig { pretext, latent_targets, ema_decay, ..config(name, 3) };
         let (_, run) = pretrain(&config, &pool(), false, devices, &Silent).unwrap();
         fs::remove_dir_all(config.out).unwrap();
         run
@@ -212,12 +263,13 @@ impl ModuleVisitor for Flat<'_> {
 /// The mean loss of micro-batches and its gradients.
 fn flat_gradients(objective: &Pretexts<'_>, parts: &[Part], lanes: &Lanes) -> (f64, Vec<f32>) {
     let config = objective.config;
-    let fresh = Learner::fresh(config.size, 1, config.pretext, &Device::flex());
+    let taught = (config.pretext, config.latent_targets);
+    let fresh = Learner::fresh(config.size, 1, taught, &Device::flex());
     let learner = fresh.train().fork(&lanes.main());
     let summed = gradients(&learner, lanes, parts, |learner, part, device| {
         objective.loss(learner, part, device)
     });
-    let share = (1.0 / summed.weight) as f32;
+    let share = (1.0 / summed.whole().weight) as f32;
     let mut flat = Flat(&summed.gradients, Vec::new());
     learner.visit(&mut flat);
     (summed.mean(), flat.1.iter().map(|g| g * share).collect())

@@ -36,7 +36,7 @@ fn the_rate_warms_up_and_ends_at_a_tenth() {
 #[test]
 fn one_norm_over_all_gradients_is_clipped() {
     let (module, gradients) = pair([3.0, 4.0], [[12.0, 84.0]]);
-    let summed = Summed { gradients, loss: 10.0, weight: 5.0 };
+    let summed = Summed { gradients, parts: vec![Weighed { loss: 10.0, weight: 5.0 }] };
     assert!((summed.mean() - 2.0).abs() < 1e-12);
     let (clipped, norm) = clipped(&module, summed, 3.4);
     assert!((norm - 17.0).abs() < 1e-6, "{norm}");
@@ -50,7 +50,8 @@ fn one_norm_over_all_gradients_is_clipped() {
 #[test]
 fn a_short_gradient_is_left_as_it_is() {
     let (module, gradients) = pair([0.3, 0.0], [[0.0, 0.4]]);
-    let (clipped, norm) = clipped(&module, Summed { gradients, loss: 0.0, weight: 1.0 }, 1.0);
+    let summed = Summed { gradients, parts: vec![Weighed { loss: 0.0, weight: 1.0 }] };
+    let (clipped, norm) = clipped(&module, summed, 1.0);
     assert!((norm - 0.5).abs() < 1e-6);
     assert_eq!(numbers(clipped.get::<2>(module.1.id).unwrap()), [0.0, 0.4]);
 }
@@ -59,7 +60,7 @@ fn a_short_gradient_is_left_as_it_is() {
 #[test]
 fn a_step_without_anything_to_learn_changes_nothing() {
     let (module, gradients) = pair([0.0; 2], [[0.0; 2]]);
-    let summed = Summed { gradients, loss: 0.0, weight: 0.0 };
+    let summed = Summed { gradients, parts: Vec::new() };
     assert_eq!(summed.mean(), 0.0);
     let (clipped, norm) = clipped(&module, summed, 1.0);
     assert_eq!(norm, 0.0);

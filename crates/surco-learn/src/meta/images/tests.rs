@@ -20,6 +20,10 @@ struct RecordedTensor {
     first: Vec<f64>,
 }
 
+/// Lengths of gradients of one number are not compared more closely than as if they were this long. That of a task's share is a
+/// sum over all of a norm's values in which nearly all cancels: PyTorch's own in 32 bits are up to 7e-5 off.
+const OF_ONE_NUMBER: f64 = 0.03;
+
 /// The formula of the fixture: numbers between −1/2 and 1/2 for the first places of the tensor `t`.
 fn drawn(count: usize, t: usize) -> impl Iterator<Item = f64> {
     (0..count as u64).map(move |k| {
@@ -57,8 +61,8 @@ impl ModuleMapper for Formula {
     }
 }
 
-fn filled() -> Meteor {
-    let net = SystemModel::fresh(MeteorConfig::new(MeteorNorm::Instance), 0, &Device::flex()).net;
+fn filled(norm: MeteorNorm) -> Meteor {
+    let net = SystemModel::fresh(MeteorConfig::new(norm), 0, &Device::flex()).net;
     net.map(&mut Formula { tensors: 0, name: String::new() })
 }
 
@@ -97,22 +101,34 @@ impl ModuleVisitor for Found<'_> {
 /// their length: a value near the kink of a leaky `ReLU` falls to its other side.
 #[test]
 fn the_outer_gradient_agrees_with_pytorch() {
-    let recorded: Recorded =
-        serde_json::from_str(include_str!("../../../fixtures/fomaml_meteor.json")).unwrap();
+    agrees(MeteorNorm::Instance, 3e-3, include_str!("../../../fixtures/fomaml_meteor.json"));
+}
+
+/// Queries by the moments of the support under the weights at the end of the inner loop. Moments add up more values than those of an
+/// image: PyTorch's own gradients in 32 bits are off by up to 3.3e-3 of their length.
+#[test]
+fn the_outer_gradient_through_norms_by_task_agrees_with_pytorch() {
+    agrees(MeteorNorm::Task, 1e-2, include_str!("../../../fixtures/fomaml_meteor_task.json"));
+}
+
+/// Lengths of gradients to a share of themselves, their first values to three times that.
+fn agrees(norm: MeteorNorm, close: f64, recorded: &str) {
+    let recorded: Recorded = serde_json::from_str(recorded).unwrap();
     let steps = InnerSteps { count: recorded.steps, rate: recorded.rate };
-    let mut training = MeteorTraining::new(filled(), steps, &Device::flex());
+    let mut training = MeteorTraining::new(filled(norm), steps, &Device::flex());
     let tasks = tasks();
     let summed = training.slope(training.net(), &tasks);
     let mut found = Found { of: &summed.gradients, tensors: Vec::new() };
     training.net().visit(&mut found);
     assert_eq!(found.tensors.len(), recorded.gradient.len());
     for (t, (got, want)) in found.tensors.iter().zip(&recorded.gradient).enumerate() {
-        let apart = |a: f64, b: f64| (a - b).abs() / want.length;
+        let least = if want.first.len() == 1 { OF_ONE_NUMBER } else { 0.0 };
+        let apart = |a: f64, b: f64| (a - b).abs() / want.length.max(least);
         let length = apart(got.length, want.length);
-        assert!(length < 3e-3, "tensor {t}: the length is {length} off");
+        assert!(length < close, "tensor {t}: the length is {length} off");
         let first = got.first.iter().zip(&want.first).map(|(a, b)| apart(*a, *b));
         let worst = first.fold(0.0, f64::max);
-        assert!(worst < 1e-2, "tensor {t}: {:?} is {worst} off", got.first);
+        assert!(worst < 3.0 * close, "tensor {t}: {:?} is {worst} off", got.first);
     }
     let losses: Vec<f64> = (0..3).map(|_| training.step(&tasks, recorded.adam_rate)).collect();
     let both = losses.iter().zip(&recorded.losses);
@@ -131,4 +147,24 @@ fn outer_steps_learn_and_are_the_same_again() {
     let losses = run();
     assert!(losses[5] < 0.8 * losses[0], "{losses:?}");
     assert_eq!(losses, run());
+}
+
+/// What is said of an image depends on the support, and on no other image that is asked with it.
+#[test]
+fn at_use_norms_by_task_know_the_support_alone() {
+    let (net, device, tasks) = (filled(MeteorNorm::Task), Device::flex(), tasks());
+    let learned = |task: &ImageTask, count| {
+        let steps = InnerSteps { count, rate: 0.01 };
+        learn_images(&net, &task.support, steps, &device)
+    };
+    let query = tasks[0].query.on(&device);
+    let said = |learned: &LearnedImages, images: Tensor<4>| -> Vec<f32> {
+        learned.scores(images).into_data().iter::<f32>().collect()
+    };
+    let after = learned(&tasks[0], 2);
+    let (all, alone) = (said(&after, query.clone()), said(&after, query.clone().narrow(0, 1, 1)));
+    assert!((all[1] - alone[0]).abs() < 1e-4, "{all:?} {alone:?}");
+    let of = |task, count| said(&learned(task, count), query.clone());
+    assert_ne!(of(&tasks[0], 0), of(&tasks[1], 0), "by the moments of another support");
+    assert_ne!(of(&tasks[0], 0), all, "by what was learned");
 }

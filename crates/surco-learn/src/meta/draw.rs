@@ -1,0 +1,165 @@
+//! Episodes drawn from tasks: a few classes, a support and a query set of each from different places.
+
+use rand_chacha::ChaCha8Rng;
+use surco_data::{Batch, BatchSpec, Sample};
+use surco_net::ModelConfig;
+
+use super::heads::Meant;
+use super::{Logits, MetaConfig, MetaTask};
+use crate::pretext::hidden_bands;
+use crate::shuffle::shuffle;
+
+/// An episode as a method takes it.
+pub(super) enum Drawn {
+    /// To be solved from embeddings in closed form.
+    Whole(Box<Whole>),
+    /// To be learned by steps: what each head learns from and is asked.
+    Parted(Vec<Asked>),
+}
+
+/// Support and queries that are embedded together.
+pub(super) struct Whole {
+    /// How it is solved.
+    pub(super) logits: Logits,
+    /// Support, by class, then queries.
+    pub(super) batch: Batch,
+    pub(super) ways: usize,
+    /// Examples of the support.
+    pub(super) support: usize,
+    pub(super) query_class: Vec<i32>,
+}
+
+/// What one head learns from and is asked.
+pub(super) struct Asked {
+    /// Answers it may give.
+    pub(super) answers: usize,
+    pub(super) support: Examples,
+    pub(super) query: Examples,
+}
+
+/// Samples with their right answers.
+pub(super) struct Examples {
+    pub(super) batch: Batch,
+    pub(super) right: Vec<i32>,
+}
+
+impl Drawn {
+    /// Tokens of each patch, over all batches.
+    pub(super) fn lengths(&self) -> Vec<usize> {
+        match self {
+            Self::Whole(whole) => whole.batch.lengths.clone(),
+            Self::Parted(heads) => {
+                let batches = heads.iter().flat_map(|h| [&h.support.batch, &h.query.batch]);
+                batches.flat_map(|batch| batch.lengths.iter().copied()).collect()
+            }
+        }
+    }
+}
+
+/// A task's examples by class, classes of too few left out.
+pub(super) struct Members<'a> {
+    pub(super) task: &'a MetaTask,
+    pub(super) by_class: Vec<Vec<usize>>,
+}
+
+/// Samples of an episode with their classes within it.
+#[derive(Default)]
+struct Half {
+    samples: Vec<usize>,
+    classes: Vec<usize>,
+}
+
+impl Half {
+    fn add(&mut self, class: usize, samples: Vec<usize>) {
+        self.classes.extend(samples.iter().map(|_| class));
+        self.samples.extend(samples);
+    }
+}
+
+impl<'a> Members<'a> {
+    pub(super) fn of(task: &'a MetaTask, config: &MetaConfig) -> Self {
+        let classes = task.classes.iter().max().map_or(0, |&m| m + 1);
+        let mut by_class = vec![Vec::new(); classes];
+        for (i, &class) in task.classes.iter().enumerate() {
+            by_class[class].push(i);
+        }
+        by_class.retain(|members| members.len() >= config.shots + config.queries);
+        Self { task, by_class }
+    }
+
+    /// The next episode.
+    pub(super) fn draw(
+        &self,
+        config: &MetaConfig,
+        model: &ModelConfig,
+        rng: &mut ChaCha8Rng,
+    ) -> Drawn {
+        let mut order: Vec<usize> = (0..self.by_class.len()).collect();
+        shuffle(&mut order, rng);
+        let ways = config.ways.min(order.len());
+        let (mut support, mut query) = (Half::default(), Half::default());
+        for (way, &class) in order[..ways].iter().enumerate() {
+            let (s, q) = self.split(&self.by_class[class], config, rng);
+            support.add(way, s);
+            query.add(way, q);
+        }
+        let reader = Reader {
+            task: self.task,
+            spec: model.spec(&self.task.bands, self.task.window),
+            hidden: hidden_bands(self.task.bands.len(), config.band_dropout, rng),
+        };
+        if let Some(logits) = config.method.in_closed_form() {
+            return Drawn::Whole(Box::new(Whole {
+                logits,
+                batch: reader.batch(&[support.samples.as_slice(), &query.samples].concat()),
+                ways,
+                support: support.samples.len(),
+                query_class: query.classes.iter().map(|&class| class as i32).collect(),
+            }));
+        }
+        let asked = config.heads.questions(ways).into_iter().map(|question| Asked {
+            answers: question.answers,
+            support: reader.examples(&support, question.meant(&support.classes)),
+            query: reader.examples(&query, question.meant(&query.classes)),
+        });
+        Drawn::Parted(asked.collect())
+    }
+
+    /// Support and query of one class, from different places where the class has more than one.
+    pub(super) fn split(
+        &self,
+        members: &[usize],
+        config: &MetaConfig,
+        rng: &mut ChaCha8Rng,
+    ) -> (Vec<usize>, Vec<usize>) {
+        let mut members = members.to_vec();
+        shuffle(&mut members, rng);
+        let support = members[..config.shots].to_vec();
+        let taken: Vec<u64> = support.iter().map(|&i| self.task.places[i]).collect();
+        let (apart, near): (Vec<usize>, Vec<usize>) =
+            members[config.shots..].iter().partition(|&&i| !taken.contains(&self.task.places[i]));
+        let query = apart.into_iter().chain(near).take(config.queries).collect();
+        (support, query)
+    }
+}
+
+/// Reads samples of a task, some bands hidden.
+struct Reader<'a> {
+    task: &'a MetaTask,
+    spec: BatchSpec,
+    hidden: Vec<usize>,
+}
+
+impl Reader<'_> {
+    fn batch(&self, chosen: &[usize]) -> Batch {
+        let chosen: Vec<&Sample> = chosen.iter().map(|&i| &self.task.samples[i]).collect();
+        let mut batch = Batch::new(&chosen, &self.spec);
+        (0..batch.len()).for_each(|i| batch.hide_bands(i, &self.hidden));
+        batch
+    }
+
+    fn examples(&self, half: &Half, Meant { examples, right }: Meant) -> Examples {
+        let chosen: Vec<usize> = examples.into_iter().map(|i| half.samples[i]).collect();
+        Examples { batch: self.batch(&chosen), right }
+    }
+}

@@ -1,0 +1,87 @@
+//! The loss of an episode under a method by inner steps: what each head learns and is asked, averaged over heads.
+
+use burn::tensor::{Device, Tensor};
+
+use super::draw::{Asked, Examples};
+use super::fomaml::{InnerSteps, adapted};
+use super::inner::{Inner, Outer};
+use super::network::{Labelled, flat, stand_in, tensor_sizes, to_tensors, to_weights};
+use super::taught::Taught;
+use super::{MetaConfig, MetaMethod, anil, maml, meta_sgd, reptile};
+use crate::headed::Headed;
+use surco_net::Encoder;
+
+/// A loss whose gradient is the direction of a method with an inner loop.
+pub(super) fn loss(
+    config: &MetaConfig,
+    parts: usize,
+    (taught, heads): (&Taught, &[Asked]),
+    device: &Device,
+) -> Tensor<1> {
+    let width = parts * taught.encoder.width();
+    let headed = |head: &Asked| Learned {
+        config,
+        network: Headed::new(taught.encoder.clone(), (width, head.answers), device),
+        device,
+    };
+    if config.method == MetaMethod::Fomaml {
+        let losses = heads.iter().map(|head| headed(head).to_first_order(head)).collect();
+        return Tensor::cat(losses, 0).mean();
+    }
+    let rates = taught.rates();
+    let outers: Vec<Outer> =
+        heads.iter().map(|head| headed(head).outer(head, rates.as_deref())).collect();
+    let share = 1.0 / heads.len() as f64;
+    let loss = outers.iter().map(|outer| outer.loss * share).sum();
+    let mut gradient = vec![0.0; outers.first().map_or(0, |outer| outer.gradient.len())];
+    for outer in &outers {
+        gradient.iter_mut().zip(&outer.gradient).for_each(|(sum, g)| *sum += g * share);
+    }
+    stand_in(taught, &gradient, loss, device)
+}
+
+/// A network about to learn what one head is asked.
+struct Learned<'a> {
+    config: &'a MetaConfig,
+    network: Headed<Encoder>,
+    device: &'a Device,
+}
+
+impl Learned<'_> {
+    fn slope<'a>(&'a self, examples: &'a Examples) -> Labelled<'a> {
+        let Examples { batch, right } = examples;
+        Labelled { network: &self.network, batch, classes: right, device: self.device }
+    }
+
+    fn to_first_order(&self, head: &Asked) -> Tensor<1> {
+        let (support, query) = (self.slope(&head.support), self.slope(&head.query));
+        let steps = InnerSteps { count: self.config.inner_steps, rate: self.config.inner_rate };
+        query.loss(&adapted(&self.network, steps, |here| support.loss(here)))
+    }
+
+    /// The direction by the weights of what is taught: those of the encoder, then the rates, if they are learned.
+    fn outer(&self, head: &Asked, rates: Option<&[f64]>) -> Outer {
+        let (support, query) = (self.slope(&head.support), self.slope(&head.query));
+        let (start, sizes) = (flat(&self.network), tensor_sizes(&self.network));
+        let frozen = flat(&self.network.backbone).len();
+        let steps = self.config.inner_steps;
+        let rates = rates.map_or_else(
+            || vec![self.config.inner_rate; start.len()],
+            |rates| to_weights(rates, &sizes),
+        );
+        let inner = Inner { rates, steps };
+        let (mut outer, by_rates) = match self.config.method {
+            MetaMethod::MetaSgd => meta_sgd::outer(&support, &query, &start, &inner),
+            MetaMethod::Maml => (maml::outer(&support, &query, &start, &inner), Vec::new()),
+            MetaMethod::Anil => {
+                (anil::outer(&support, &query, &start, (&inner, frozen)), Vec::new())
+            }
+            _ => (reptile::outer(&support, &start, &inner), Vec::new()),
+        };
+        outer.gradient.truncate(frozen);
+        if !by_rates.is_empty() {
+            outer.gradient.extend(to_tensors(&by_rates, &sizes));
+        }
+        outer
+    }
+}

@@ -1,0 +1,151 @@
+use super::*;
+use surco_core::Silent;
+use surco_data::{Normalisation, QueryGrid};
+use surco_net::{Card, Size, fresh};
+
+/// An episode of given embeddings; queries are of the first class.
+pub(super) fn by_hand(support: &[[f32; 2]], query: &[[f32; 2]], ways: usize) -> Solved<'static> {
+    let tensor = |rows: &[[f32; 2]]| {
+        let values: Vec<f32> = rows.concat();
+        Tensor::<2>::from_data(TensorData::new(values, [rows.len(), 2]), &Device::flex())
+    };
+    let (support, query) = (tensor(support), tensor(query));
+    let shots = support.dims()[0] / ways;
+    Solved { support, query, ways, shots, classes: &[0] }
+}
+
+pub(super) fn values(tensor: Tensor<2>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}
+
+pub(super) fn task() -> MetaTask {
+    let sample = |i: usize| {
+        let value = |v: i32| 0.3 + 0.1 * ((v / 2) as f32 * 0.7 + (i % 3) as f32 * 2.0).sin();
+        let days = (0..10).map(|d| d * 30).collect();
+        Sample::series(days, (0..20).map(value).collect(), true)
+    };
+    let band = |centre_nm| SpectralBand::optical(centre_nm, 30.0);
+    MetaTask {
+        name: "sines".into(),
+        bands: vec![band(665.0), band(842.0)],
+        window: (0, 365),
+        samples: (0..90).map(sample).collect(),
+        classes: (0..90).map(|i| i % 3).collect(),
+        places: (0..90).map(|i| i / 9).collect(),
+    }
+}
+
+pub(super) fn model(task: &MetaTask) -> Model {
+    Model {
+        encoder: fresh(Size::Nano, 2, &Device::flex()),
+        config: ModelConfig {
+            schema: 2,
+            size: Size::Nano,
+            normalisation: Normalisation::measure(&task.bands, &task.samples),
+            queries: QueryGrid { count: 4, parts: 2 },
+            max_dates: 12,
+            patch_px: vec![1],
+            context: Vec::new(),
+            sight: Default::default(),
+            card: Card::default(),
+        },
+    }
+}
+
+fn trained(task: &MetaTask, config: &MetaConfig) -> Result<MetaTrained, LearnError> {
+    let tasks = std::slice::from_ref(task);
+    meta_train(model(task), config, tasks, &[Device::flex()], &Silent)
+}
+
+#[test]
+fn episodes_of_separable_classes_are_learned_and_the_seed_decides_the_run() {
+    let closed = [MetaMethod::Prototypes, MetaMethod::Ridge, MetaMethod::Propagation];
+    let steps = [MetaMethod::Maml, MetaMethod::Fomaml, MetaMethod::Anil, MetaMethod::Reptile];
+    let together = closed.into_iter().chain(steps).map(|method| (method, Heads::Together));
+    let apart = [
+        (MetaMethod::MetaSgd, Heads::Together),
+        (MetaMethod::Fomaml, Heads::OneAgainstAll),
+        (MetaMethod::Fomaml, Heads::Pairs),
+    ];
+    together.chain(apart).for_each(learns);
+}
+
+fn learns((method, heads): (MetaMethod, Heads)) {
+    let task = task();
+    let config = MetaConfig {
+        method,
+        heads,
+        steps: 12,
+        ways: 3,
+        learning_rate: 1e-3,
+        ..MetaConfig::default()
+    };
+    let run = || trained(&task, &config).unwrap().curve;
+    let curve = run();
+    let (first, last) = (curve.0[0].loss, curve.0[11].loss);
+    assert!(last < 0.5 * first || last < 0.01, "{method:?} {heads:?}: {first} → {last}");
+    assert_eq!(curve, run());
+}
+
+#[test]
+fn a_stopped_run_goes_on_as_if_it_had_not_been_stopped() {
+    struct StopAfter(u64, std::sync::atomic::AtomicU64);
+    impl Progress for StopAfter {
+        fn report(&self, _: &'static str, done: u64, _: u64, _: &str) {
+            self.1.store(done, std::sync::atomic::Ordering::SeqCst);
+        }
+        fn stopped(&self) -> bool {
+            self.1.load(std::sync::atomic::Ordering::SeqCst) >= self.0
+        }
+    }
+    let (task, folder) = (task(), tempfile::tempdir().unwrap());
+    let at = |name: &str| MetaConfig {
+        steps: 22,
+        ways: 3,
+        out: Some(folder.path().join(name)),
+        ..MetaConfig::default()
+    };
+    let run = |config: &MetaConfig, progress: &dyn Progress| {
+        let tasks = std::slice::from_ref(&task);
+        let trained = meta_train(model(&task), config, tasks, &[Device::flex()], progress);
+        trained.map(|trained| trained.curve)
+    };
+    let (whole, parted) = (at("whole"), at("parted"));
+    let want = run(&whole, &Silent).unwrap();
+    let stopped = run(&parted, &StopAfter(21, 0.into()));
+    assert!(matches!(stopped, Err(LearnError::Stopped { step: 21 })));
+    struct CountFrom(std::sync::atomic::AtomicU64);
+    impl Progress for CountFrom {
+        fn report(&self, _: &'static str, done: u64, _: u64, _: &str) {
+            self.0.fetch_min(done, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+    let from = CountFrom(u64::MAX.into());
+    let got = run(&parted, &from).unwrap();
+    assert_eq!(from.0.into_inner(), 21, "the step after the checkpoint");
+    assert_eq!(got, want);
+}
+
+#[test]
+fn support_and_query_of_a_class_share_no_place() {
+    let task = task();
+    let config = MetaConfig::default();
+    let members = Members::of(&task, &config);
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    for _ in 0..20 {
+        let (support, query) = members.split(&members.by_class[0], &config, &mut rng);
+        assert_eq!((support.len(), query.len()), (config.shots, config.queries));
+        for s in &support {
+            assert!(query.iter().all(|q| task.places[*q] != task.places[*s]));
+        }
+    }
+}
+
+#[test]
+fn a_task_with_too_few_examples_is_refused() {
+    let mut task = task();
+    task.samples.truncate(6);
+    task.classes.truncate(6);
+    let refused = trained(&task, &MetaConfig::default());
+    assert!(matches!(refused, Err(LearnError::TooLittle { .. })));
+}

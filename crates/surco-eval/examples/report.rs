@@ -107,6 +107,7 @@ fn rows(rng: &mut impl Rng) -> Vec<Row> {
                 n,
                 per_seed,
                 per_class: Vec::new(),
+                per_zone: Vec::new(),
             });
         }
     }
@@ -229,7 +230,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 .collect(),
         }),
         few_shot: Some(FewShotTable {
-            result: SuiteResult { set: "made up".into(), metric: METRIC.into(), rows: rows(&mut rng), leads: Vec::new(), promises: Vec::new() },
+            result: SuiteResult { set: "made up".into(), metric: METRIC.into(), rows: rows(&mut rng), leads: Vec::new(), promises: Vec::new(), facts: None },
             ours: "surco".into(),
         }),
         confusion: Some(ConfusionTable {

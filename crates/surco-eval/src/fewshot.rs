@@ -8,23 +8,24 @@ mod baselines;
 mod draw;
 mod lead;
 mod promise;
+mod score;
+mod zone;
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use ndarray::ArrayView3;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use surco_core::{Fault, Progress};
+use surco_core::Fault;
 
 use crate::forest::FitError;
-use crate::metrics::{Confusion, MetricError};
-use crate::spread::Spread;
+use crate::metrics::MetricError;
 
 pub use baselines::run_baselines;
 pub use draw::{DrawDesign, DrawError, draw_episodes, fold_episodes};
 pub use lead::{Lead, RecordedError, by_class, csv, leads, markdown, read_recorded};
 pub use promise::{Asked, Promise, run_promise};
+pub use score::{run_method, score_answers};
+pub use zone::{by_zone, zone_of, zones_csv, zones_of};
 
 /// A column of a table of series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,6 +96,84 @@ pub struct Row {
     /// Each class over all seeds, by name; empty for scores that others recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub per_class: Vec<ClassRecall>,
+    /// Each zone over all seeds; empty where all points lie in one, or where is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub per_zone: Vec<ZoneScore>,
+}
+
+/// How well a method does in one zone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ZoneScore {
+    /// The zone, for example `19H`.
+    pub zone: String,
+    /// Points asked there, over all seeds.
+    pub asked: u64,
+    /// The score of the table over the classes that are there.
+    pub score: f64,
+}
+
+/// What a table rests on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Labelled points of the set.
+    pub points: usize,
+    /// Labels given and points asked about, by the labels per class.
+    pub given: Vec<Given>,
+    /// Zones that points lie in; empty where is not known.
+    pub zones: Vec<String>,
+    /// Seconds of processor time of this process for all rows, user and system; nothing where the system does not say.
+    pub cpu_s: Option<f64>,
+}
+
+/// Labels of the episodes of one k.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Given {
+    /// Labels per class.
+    pub k: usize,
+    /// Episodes.
+    pub episodes: usize,
+    /// Labels given, mean over episodes.
+    pub labels: f64,
+    /// Points asked about, mean over episodes.
+    pub asked: f64,
+}
+
+impl Facts {
+    /// Of a set of so many points, in these zones, and its episodes.
+    #[must_use]
+    pub fn of(points: usize, episodes: &[Episode], zones: Vec<String>, cpu_s: Option<f64>) -> Self {
+        let mut by_k: BTreeMap<usize, [usize; 3]> = BTreeMap::new();
+        for Episode { k, support, query, .. } in episodes {
+            let [count, labels, asked] = by_k.entry(*k).or_default();
+            (*count, *labels, *asked) = (*count + 1, *labels + support.len(), *asked + query.len());
+        }
+        let given = by_k.into_iter().map(|(k, [count, labels, asked])| Given {
+            k,
+            episodes: count,
+            labels: labels as f64 / count as f64,
+            asked: asked as f64 / count as f64,
+        });
+        Self { points, given: given.collect(), zones, cpu_s }
+    }
+}
+
+impl std::fmt::Display for Facts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} labelled points", self.points)?;
+        for (i, Given { k, episodes, labels, asked }) in self.given.iter().enumerate() {
+            let begin = if i == 0 { "; " } else { ", " };
+            write!(
+                f,
+                "{begin}k = {k}: {labels:.0} labels and {asked:.0} asked in each of {episodes} episodes"
+            )?;
+        }
+        match self.zones.as_slice() {
+            [] => Ok(()),
+            [one] => write!(f, "; one zone, {one}"),
+            many => write!(f, "; {} zones, {}", many.len(), many.join(", ")),
+        }?;
+        self.cpu_s.map_or(Ok(()), |cpu_s| write!(f, "; {cpu_s:.1} s of processor time"))
+    }
 }
 
 /// How much of one class a method finds.
@@ -123,6 +202,9 @@ pub struct SuiteResult {
     /// What our sets of classes and probabilities are worth, one per k that has labels enough to tell.
     #[serde(default)]
     pub promises: Vec<Promise>,
+    /// What it rests on.
+    #[serde(default)]
+    pub facts: Option<Facts>,
 }
 
 /// The one score of few-shot tables.
@@ -266,6 +348,19 @@ impl SeriesSet<'_> {
         Ok(())
     }
 
+    /// What a method is given of each episode, once set and episodes are found to fit.
+    ///
+    /// # Errors
+    /// [`FewShotError`] with the first thing that does not fit.
+    pub fn shots<'e>(&self, episodes: &'e [Episode]) -> Result<Vec<Shot<'e>>, FewShotError> {
+        self.check(episodes)?;
+        let shot = |episode: &'e Episode| {
+            self.labels_of(episode, &episode.query)?;
+            Ok(Shot { episode, support_labels: self.labels_of(episode, &episode.support)? })
+        };
+        episodes.iter().map(shot).collect()
+    }
+
     /// Places of these points' labels among the classes of an episode.
     fn labels_of(&self, episode: &Episode, points: &[usize]) -> Result<Vec<usize>, FewShotError> {
         let at: HashMap<&str, usize> =
@@ -281,94 +376,4 @@ impl SeriesSet<'_> {
         };
         points.iter().map(place).collect()
     }
-}
-
-/// Scores one method on every episode: one [`Row`] per k, k ascending. Episodes that share k and seed,
-/// such as the folds of a cross-validation, are pooled into one score.
-///
-/// `predict` gets an episode with its support labels and returns the class of every query point, as
-/// places among the episode's classes. Episodes run side by side on rayon's threads; a method that uses
-/// all threads itself can run them in turn with a pool of one thread.
-///
-/// # Errors
-/// [`FewShotError`] if set and episodes do not fit, a prediction fails, or the user stops.
-pub fn run_method<E>(
-    set: &SeriesSet<'_>,
-    episodes: &[Episode],
-    method: &str,
-    progress: &dyn Progress,
-    predict: impl Fn(&Shot<'_>) -> Result<Vec<usize>, E> + Sync,
-) -> Result<Vec<Row>, FewShotError>
-where
-    E: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
-{
-    set.check(episodes)?;
-    let done = std::sync::atomic::AtomicU64::new(0);
-    let score = |episode: &Episode| {
-        if progress.stopped() {
-            return Err(FewShotError::Stopped);
-        }
-        let Episode { seed, k, .. } = *episode;
-        let method = method.to_string();
-        let truth = set.labels_of(episode, &episode.query)?;
-        let support_labels = set.labels_of(episode, &episode.support)?;
-        let shot = Shot { episode, support_labels };
-        let predicted = match predict(&shot) {
-            Ok(predicted) => predicted,
-            Err(e) => return Err(FewShotError::Method { method, seed, k, source: e.into() }),
-        };
-        let confusion = Confusion::count(&truth, &predicted, episode.classes.len())
-            .map_err(|source| FewShotError::Predictions { method, seed, k, source })?;
-        let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        progress.report("evaluate", done, episodes.len() as u64, "");
-        Ok((k, seed, confusion))
-    };
-    let scores: Vec<_> = episodes.par_iter().map(score).collect::<Result<_, _>>()?;
-    let mut pooled: BTreeMap<(usize, u64), Confusion> = BTreeMap::new();
-    let mut by_class: BTreeMap<usize, Classes<'_>> = BTreeMap::new();
-    for (episode, (k, seed, confusion)) in episodes.iter().zip(scores) {
-        count(by_class.entry(k).or_default(), &episode.classes, &confusion);
-        match pooled.entry((k, seed)) {
-            Entry::Vacant(free) => {
-                free.insert(confusion);
-            }
-            Entry::Occupied(mut there) => there.get_mut().add(&confusion),
-        }
-    }
-    let mut by_k: BTreeMap<usize, Vec<(u64, f64)>> = BTreeMap::new();
-    for ((k, seed), confusion) in pooled {
-        by_k.entry(k).or_default().push((seed, confusion.balanced_accuracy()));
-    }
-    let rows = by_k.into_iter().map(|(k, scores)| {
-        let classes = by_class.remove(&k).unwrap_or_default();
-        row(method, k, scores, classes)
-    });
-    Ok(rows.collect())
-}
-
-/// Points of each class that were found, and that were asked.
-type Classes<'a> = BTreeMap<&'a str, [u64; 2]>;
-
-fn count<'a>(classes: &mut Classes<'a>, names: &'a [String], confusion: &Confusion) {
-    for (class, name) in names.iter().enumerate() {
-        let row = confusion.counts().row(class);
-        let [found, asked] = classes.entry(name).or_default();
-        *found += row[class];
-        *asked += row.sum();
-    }
-}
-
-fn row(method: &str, k: usize, mut scores: Vec<(u64, f64)>, classes: Classes<'_>) -> Row {
-    scores.sort_by_key(|&(seed, _)| seed);
-    let per_seed: Vec<f64> = scores.into_iter().map(|(_, score)| score).collect();
-    let Spread { mean, sd, n } = Spread::of(&per_seed);
-    let classes = classes.into_iter().filter(|(_, [_, asked])| *asked > 0);
-    let per_class = classes
-        .map(|(class, [found, asked])| ClassRecall {
-            class: class.into(),
-            asked,
-            recall: found as f64 / asked as f64,
-        })
-        .collect();
-    Row { method: method.to_string(), k, mean, sd, n, per_seed, per_class }
 }

@@ -36,6 +36,28 @@ pub struct FieldCounts {
     pub missed: u64,
 }
 
+/// What each chip counts, one line a chip under a head; names are quoted where they hold commas or quotes.
+#[must_use]
+pub fn chips_csv<'c>(chips: impl Iterator<Item = (&'c str, FieldCounts)>) -> String {
+    #[derive(Serialize)]
+    struct Line<'c> {
+        chip: &'c str,
+        intersection: u64,
+        union: u64,
+        found: u64,
+        invented: u64,
+        missed: u64,
+    }
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for (chip, counts) in chips {
+        let FieldCounts { intersection, union, found, invented, missed } = counts;
+        let line = Line { chip, intersection, union, found, invented, missed };
+        writer.serialize(line).expect("a Vec takes all that is written to it");
+    }
+    let bytes = writer.into_inner().expect("a Vec takes all that is written to it");
+    String::from_utf8(bytes).expect("text and digits are UTF-8")
+}
+
 /// A score with its 95 % interval over chips.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FieldScore {
@@ -218,6 +240,16 @@ mod tests {
 
     fn mask(rows: &[Vec<u8>]) -> Array2<u8> {
         Array2::from_shape_fn((rows.len(), rows[0].len()), |(y, x)| rows[y][x])
+    }
+
+    #[test]
+    fn names_of_chips_are_quoted() {
+        let counts = FieldCounts { intersection: 3, union: 4, found: 1, invented: 0, missed: 2 };
+        let text = chips_csv([("a.tif", counts), ("Lot 4, \"north\".tif", counts)].into_iter());
+        assert_eq!(
+            text,
+            "chip,intersection,union,found,invented,missed\na.tif,3,4,1,0,2\n\"Lot 4, \"\"north\"\".tif\",3,4,1,0,2\n"
+        );
     }
 
     /// Recorded from scipy.ndimage by `fixtures/fields.py`.

@@ -1,4 +1,4 @@
-//! Folds that keep places apart.
+//! Folds that keep places apart, and orders drawn at random.
 //!
 //! Input: the block of each point. Output: the fold of each point. Sample config: `block_folds(&blocks, 5, seed)`.
 
@@ -14,7 +14,7 @@ pub fn block_folds(blocks: &[u64], folds: usize, seed: u64) -> Vec<usize> {
     blocks.iter().for_each(|&block| *sizes.entry(block).or_default() += 1);
     let mut order: Vec<(u64, usize)> = sizes.into_iter().collect();
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x464F_4C44);
-    (1..order.len()).rev().for_each(|i| order.swap(i, rng.random_range(0..=i)));
+    shuffle(&mut order, &mut rng);
     let mut filled = vec![0_usize; folds.max(1)];
     let mut of = BTreeMap::new();
     for (block, size) in order {
@@ -23,6 +23,16 @@ pub fn block_folds(blocks: &[u64], folds: usize, seed: u64) -> Vec<usize> {
         of.insert(block, emptiest);
     }
     blocks.iter().map(|block| of[block]).collect()
+}
+
+/// Any order, all alike.
+///
+/// # Source
+/// Fisher and Yates 1938; Durstenfeld 1964.
+pub fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {
+    for i in (1..items.len()).rev() {
+        items.swap(i, rng.random_range(0..=i));
+    }
 }
 
 #[cfg(test)]

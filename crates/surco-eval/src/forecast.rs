@@ -16,6 +16,8 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::spread::quantile;
+
 pub use baselines::{Calibrated, Climate, Harmonic, choose_ridge, persistence};
 pub use watched::{Misses, WATCHED_D, miss};
 
@@ -283,14 +285,6 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     quantile(&values, 0.5)
 }
 
-/// A quantile of ascending values, between the two nearest; NaN without values.
-pub(crate) fn quantile(ascending: &[f64], share: f64) -> f64 {
-    let Some(last) = ascending.len().checked_sub(1) else { return f64::NAN };
-    let at = share * last as f64;
-    let (low, high) = (at.floor() as usize, at.ceil() as usize);
-    ascending[low] + (ascending[high] - ascending[low]) * (at - low as f64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -337,9 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_lie_between_values() {
-        assert_eq!(quantile(&[1.0, 2.0, 4.0], 0.5), 2.0);
-        assert_eq!(quantile(&[1.0, 2.0, 4.0], 0.75), 3.0);
+    fn nothing_has_no_middle() {
         assert!(median(Vec::new()).is_nan());
     }
 }

@@ -16,7 +16,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::spread::Spread;
+use crate::spread::{Spread, quantile};
 
 pub use page::{csv, curves_svg, html, markdown};
 pub use runs::{GeoBenchError, Run, read_normalizer, read_runs, runs_csv};
@@ -118,13 +118,6 @@ fn interval(strata: &[&[f64]], rng: &mut ChaCha8Rng) -> [f64; 2] {
         .collect();
     means.sort_by(f64::total_cmp);
     [quantile(&means, 0.025), quantile(&means, 0.975)]
-}
-
-/// A quantile of sorted values, linear between them.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let at = share * (sorted.len() - 1) as f64;
-    let (below, above) = (at.floor() as usize, at.ceil() as usize);
-    sorted[below] + (sorted[above] - sorted[below]) * at.fract()
 }
 
 /// Sums up runs. Without ranges each set's are the lowest and highest score of its runs.

@@ -68,12 +68,16 @@ impl LogisticRegression {
             return Ok(Self { weights, intercepts, seen, classes });
         }
         let place = |class: &usize| seen.binary_search(class).unwrap_or_default();
-        let objective = Objective { x, y: y.iter().map(place).collect(), classes: seen.len(), c };
+        // The best weights are sums of samples: where these are few, their span is searched alone.
+        let span = (x.nrows() < features).then(|| span(x));
+        let within = span.as_ref().map_or_else(|| x.to_owned(), |span| x.dot(&span.t()));
+        let y = y.iter().map(place).collect();
+        let objective = Objective { x: within.view(), y, classes: seen.len(), c };
         let flat = objective.least()?;
         let fitted = objective.rows(&flat);
-        let weights = fitted.slice(s![.., ..features]).to_owned();
-        let intercepts = fitted.column(features).to_owned();
-        Ok(Self { weights, intercepts, seen, classes })
+        let (weights, intercepts) = fitted.split_at(Axis(1), within.ncols());
+        let weights = span.map_or_else(|| weights.to_owned(), |span| weights.dot(&span));
+        Ok(Self { weights, intercepts: intercepts.column(0).to_owned(), seen, classes })
     }
 
     /// The probability of each class, `[sample, class]`.
@@ -201,6 +205,27 @@ impl Gradient for &Objective<'_> {
     }
 }
 
+/// Directions at right angles to each other, each of length 1, that all rows are sums of, `[direction, column]`.
+fn span(rows: ArrayView2<'_, f64>) -> Array2<f64> {
+    /// Share of a row's length that must be new for it to bring a direction.
+    const NEW: f64 = 1e-10;
+    let mut found = Array2::zeros((0, rows.ncols()));
+    for row in rows.rows() {
+        let mut left = row.to_owned();
+        // Twice is enough (Giraud et al. 2005).
+        for _ in 0..2 {
+            let along = found.dot(&left);
+            left -= &along.dot(&found);
+        }
+        let length = left.dot(&left).sqrt();
+        if length > NEW * row.dot(&row).sqrt() {
+            left /= length;
+            found.push_row(left.view()).expect("as wide as its rows");
+        }
+    }
+    found
+}
+
 /// log Σ exp, without overflow.
 fn log_of_sum(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let top = values.clone().fold(f64::NEG_INFINITY, f64::max);
@@ -238,6 +263,28 @@ mod tests {
             let off = (&got - &matrix(&case.proba)).fold(0.0, |a: f64, b| a.max(b.abs()));
             assert!(off < 1e-5, "{} classes: off by {off}", case.classes);
         }
+    }
+
+    /// Columns three times over, each by a third of its root, are the same problem: now with more columns than samples, which
+    /// are fitted within their span.
+    #[test]
+    fn few_samples_of_many_columns_have_the_weights_that_their_span_has() {
+        let x = Array2::from_shape_fn((6, 4), |(i, j)| {
+            ((3 * i + 5 * j + i * j * j) as f64 * 0.9).sin()
+        });
+        let y = [0, 1, 2, 0, 1, 2];
+        let third = 1.0 / 3.0_f64.sqrt();
+        let wide = Array2::from_shape_fn((6, 12), |(i, j)| x[[i, j % 4]] * third);
+        let fit = |x: &Array2<f64>| LogisticRegression::fit(x.view(), &y, 3, 1.0).unwrap();
+        let said = |x: &Array2<f64>| fit(x).predict_proba(x.view()).unwrap();
+        let off = (&said(&x) - &said(&wide)).fold(0.0, |a: f64, b| a.max(b.abs()));
+        assert!(off < 1e-6, "{off}");
+        assert_eq!(span(wide.view()).dim(), (4, 12), "two of six rows are sums of the others");
+        assert!(
+            (&fit(&x).weights * third - fit(&wide).weights.slice(s![.., 4..8]))
+                .iter()
+                .all(|v| v.abs() < 1e-6)
+        );
     }
 
     #[test]

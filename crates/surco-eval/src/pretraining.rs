@@ -25,6 +25,9 @@ pub use split::{Split, SplitError, Splits, draw_splits};
 /// Row of the encoder nobody trained; of several sizes, each has its own with the size in brackets.
 pub const RANDOM: &str = "random weights";
 
+/// Row of a U-BARN that nobody trained.
+pub const RANDOM_UBARN: &str = "random weights (ubarn)";
+
 /// Row of the forest on raw values.
 pub const RAW_FOREST: &str = "raw random forest";
 
@@ -41,6 +44,10 @@ pub enum Way {
     Neighbours,
     /// Trained on by gradients, all of it; from random weights this is training from scratch.
     FineTune,
+    /// U-BARN's encoder frozen, under its shallow decoder.
+    ShallowFrozen,
+    /// U-BARN's encoder and its shallow decoder trained together; from random weights this is training from scratch.
+    ShallowFineTuned,
 }
 
 impl Way {
@@ -51,6 +58,8 @@ impl Way {
             Self::Probe => "probe",
             Self::Neighbours => "kNN",
             Self::FineTune => "fine-tune",
+            Self::ShallowFrozen => "FR",
+            Self::ShallowFineTuned => "FT",
         }
     }
 }

@@ -365,7 +365,16 @@ mod tests {
     pub(super) fn row(method: &str, k: usize, mean: f64) -> Row {
         let per_seed: Vec<f64> = (0..5).map(|s| mean + 0.002 * (f64::from(s) - 2.0)).collect();
         let Spread { mean, sd, n } = Spread::of(&per_seed);
-        Row { method: method.into(), k, mean, sd, n, per_seed, per_class: Vec::new() }
+        Row {
+            method: method.into(),
+            k,
+            mean,
+            sd,
+            n,
+            per_seed,
+            per_class: Vec::new(),
+            per_zone: Vec::new(),
+        }
     }
 
     /// Three sets, one and five labels: `surco` first on five of six tasks, `forest` on one, `weak` always last.
@@ -391,6 +400,7 @@ mod tests {
                 rows,
                 leads: Vec::new(),
                 promises: Vec::new(),
+                facts: None,
             }
         };
         vec![set("a", 0.5), set("b", 0.6), set("c", 0.7)]

@@ -156,7 +156,7 @@ fn interval(blocks: &[(f64, usize)]) -> [f64; 2] {
         })
         .collect();
     means.sort_by(f64::total_cmp);
-    [0.025, 0.975].map(|share| crate::forecast::quantile(&means, share))
+    [0.025, 0.975].map(|share| crate::spread::quantile(&means, share))
 }
 
 /// Band by band, straight between the observations around a day; beyond the ends, the nearest.

@@ -216,6 +216,21 @@ pub struct Errors {
     pub mae: f64,
     /// Share of the variance explained; below 0 where the mean of the truth were better.
     pub r2: f64,
+    /// Mean of what was said less the truth.
+    pub bias: f64,
+}
+
+/// Half the width of intervals that hold a share of the truth, from errors on places held out; infinite without errors.
+///
+/// # Source
+/// Split-conformal prediction: Lei et al. 2018, *Distribution-free predictive inference for regression*, algorithm 2; where
+/// errors are too few for the share, the largest.
+#[must_use]
+pub fn half_width(mut errors: Vec<f64>, share: f64) -> f64 {
+    errors.sort_by(f64::total_cmp);
+    let place = ((errors.len() + 1) as f64 * share).ceil() as usize;
+    let last = errors.last().copied();
+    errors.get(place.saturating_sub(1)).copied().or(last).unwrap_or(f64::INFINITY)
 }
 
 impl Errors {
@@ -230,6 +245,7 @@ impl Errors {
             rmse: (squares / n).sqrt(),
             mae: truth.iter().zip(said).map(|(t, s)| (t - s).abs()).sum::<f64>() / n,
             r2: 1.0 - squares / all,
+            bias: truth.iter().zip(said).map(|(t, s)| s - t).sum::<f64>() / n,
         }
     }
 }
@@ -284,7 +300,17 @@ mod tests {
     fn errors_are_counted_as_by_hand() {
         let errors = Errors::of(&[1.0, 2.0, 3.0], &[1.0, 2.0, 6.0]);
         assert!((errors.rmse - 3.0_f64.sqrt()).abs() < 1e-12 && errors.mae == 1.0);
-        assert_eq!(errors.r2, 1.0 - 9.0 / 2.0);
+        assert_eq!((errors.r2, errors.bias), (1.0 - 9.0 / 2.0, 1.0));
+    }
+
+    /// By hand: of nine errors, the ninth is at or above 0.9 × 10 places; of four, none is, and the largest stands in.
+    #[test]
+    fn half_widths_are_counted_as_by_hand() {
+        let errors = |n: u32| (1..=n).rev().map(f64::from).collect();
+        assert_eq!(half_width(errors(9), 0.9), 9.0);
+        assert_eq!(half_width(errors(19), 0.9), 18.0);
+        assert_eq!(half_width(errors(4), 0.9), 4.0);
+        assert_eq!(half_width(Vec::new(), 0.9), f64::INFINITY);
     }
 
     #[test]

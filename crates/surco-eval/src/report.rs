@@ -127,6 +127,26 @@ pub(crate) fn markdown_table(head: &[String], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Tables in Markdown, each under its title, with what it says.
+pub(crate) fn markdown_tables(tables: &[PlainTable]) -> String {
+    let mut text = String::new();
+    for plain in tables {
+        text += &format!("\n## {}\n\n{}\n\n", plain.title, plain.caption);
+        text += &markdown_table(&plain.head, &plain.rows);
+        text.push('\n');
+        plain.said.iter().for_each(|said| text += &format!("- {said}\n"));
+    }
+    text
+}
+
+/// How something was measured, in Markdown.
+#[must_use]
+pub fn markdown_protocol(protocol: &[String]) -> String {
+    let mut text = String::from("\n## How it was measured\n\n");
+    protocol.iter().for_each(|line| text += &format!("- {line}\n"));
+    text
+}
+
 /// A field of a CSV, in quotes where it needs them.
 pub(crate) fn quoted(field: &str) -> String {
     if field.contains([',', '"', '\n']) {

@@ -6,7 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::Confusion;
-use crate::report::{PlainTable, Report, ReportError, markdown_table, quoted, render_report};
+use crate::report::{
+    PlainTable, Report, ReportError, markdown_protocol, markdown_tables, quoted, render_report,
+};
 use crate::spread::{Paired, Spread};
 use crate::suite::Suite;
 
@@ -128,16 +130,9 @@ pub fn csv(table: &SegmentationTable) -> String {
 /// The tables in Markdown.
 #[must_use]
 pub fn markdown(table: &SegmentationTable) -> String {
-    let mut text = format!("# {}\n", table.task.set);
-    for plain in tables(table) {
-        text += &format!("\n## {}\n\n{}\n\n", plain.title, plain.caption);
-        text += &markdown_table(&plain.head, &plain.rows);
-        text.push('\n');
-        plain.said.iter().for_each(|s| text += &format!("- {s}\n"));
-    }
-    text += "\n## How it was measured\n\n";
-    table.protocol.iter().for_each(|p| text += &format!("- {p}\n"));
-    text
+    format!("# {}\n", table.task.set)
+        + &markdown_tables(&tables(table))
+        + &markdown_protocol(&table.protocol)
 }
 
 /// The same as a page that loads nothing from elsewhere.

@@ -157,6 +157,14 @@ pub(crate) fn ln_gamma(x: f64) -> f64 {
     shift + (x - 0.5) * x.ln() - x + 0.5 * (2.0 * std::f64::consts::PI).ln() + series
 }
 
+/// A quantile of ascending values, between the two nearest; NaN without values.
+pub(crate) fn quantile(ascending: &[f64], share: f64) -> f64 {
+    let Some(last) = ascending.len().checked_sub(1) else { return f64::NAN };
+    let at = share * last as f64;
+    let (low, high) = (at.floor() as usize, at.ceil() as usize);
+    ascending[low] + (ascending[high] - ascending[low]) * (at - low as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,5 +213,12 @@ mod tests {
         let one = Paired::of(&[0.5], &[0.4]).unwrap();
         assert_eq!((one.t, one.p, one.sd), (None, None, 0.0));
         assert!(Paired::of(&[0.5], &[]).is_none());
+    }
+
+    #[test]
+    fn quantiles_lie_between_values() {
+        assert_eq!(quantile(&[1.0, 2.0, 4.0], 0.5), 2.0);
+        assert_eq!(quantile(&[1.0, 2.0, 4.0], 0.75), 3.0);
+        assert!(quantile(&[], 0.5).is_nan());
     }
 }

@@ -8,7 +8,7 @@
 //! 2018, with the score 1 − probability of Sadinle, Lei and Wasserman 2019. Expected calibration error: Naeini, Cooper
 //! and Hauskrecht 2015, with bins of equal numbers.
 
-use ndarray::{Array2, ArrayView1};
+use ndarray::{Array2, ArrayView1, ArrayViewMut1, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 
 /// Temperatures tried: probabilities are raised to their inverse.
@@ -27,6 +27,21 @@ pub struct HeldOut {
     pub truth: Vec<usize>,
     /// `[n]`, the fold it was held out in.
     pub folds: Vec<usize>,
+}
+
+impl HeldOut {
+    /// Puts folds together: the probabilities `[n, class]` and classes of each; `None` if folds differ in classes or there
+    /// is none.
+    #[must_use]
+    pub fn of_folds(folds: Vec<(Array2<f32>, Vec<usize>)>) -> Option<Self> {
+        let views: Vec<_> = folds.iter().map(|(chances, _)| chances.view()).collect();
+        let chances = concatenate(Axis(0), &views).ok()?;
+        let numbered = folds.iter().enumerate();
+        let fold_of = numbered.flat_map(|(fold, (_, truth))| truth.iter().map(move |_| fold));
+        let fold_of = fold_of.collect();
+        let truth = folds.iter().flat_map(|(_, truth)| truth.iter().copied()).collect();
+        Some(Self { chances, truth, folds: fold_of })
+    }
 }
 
 /// What held-out probabilities are worth.
@@ -69,12 +84,11 @@ impl Trust {
     #[must_use]
     pub fn kept(&self, chances: &Array2<f32>, truth: &[usize]) -> Kept {
         let mut tempered = chances.clone();
-        let (mut covered, mut sizes) = (0_usize, 0_usize);
-        for (mut row, &class) in tempered.rows_mut().into_iter().zip(truth) {
-            let said = temper(row.view(), self.temperature);
-            covered += usize::from(said[class] >= self.threshold);
-            sizes += said.iter().filter(|&&p| p >= self.threshold).count();
-            row.iter_mut().zip(&said).for_each(|(to, &p)| *to = p as f32);
+        let (mut covered, mut sizes) = (0, 0);
+        for (row, &class) in tempered.rows_mut().into_iter().zip(truth) {
+            let (held, size) = judged(row, class, (self.temperature, self.threshold));
+            covered += usize::from(held);
+            sizes += size;
         }
         let n = truth.len().max(1) as f64;
         Kept {
@@ -95,18 +109,17 @@ pub fn trust(held: &HeldOut, level: f64) -> Option<Trust> {
     folds.dedup();
     let all: Vec<usize> = (0..n).collect();
     let mut tempered = held.chances.clone();
-    let (mut covered, mut sizes) = (0.0, 0.0);
+    let (mut covered, mut sizes) = (0, 0);
     for fold in &folds {
         let (inside, outside): (Vec<usize>, Vec<usize>) =
             all.iter().partition(|&&i| held.folds[i] == *fold);
         let temperature = temperature(held, &outside);
         let threshold = threshold(held, &outside, temperature, level)?;
         for &i in &inside {
-            let row = temper(held.chances.row(i), temperature);
-            covered += f64::from(u8::from(row[held.truth[i]] >= threshold));
-            sizes += row.iter().filter(|&&p| p >= threshold).count() as f64;
-            let row: ndarray::Array1<f32> = row.iter().map(|&p| p as f32).collect();
-            tempered.row_mut(i).assign(&row);
+            let promise = (temperature, threshold);
+            let (held, size) = judged(tempered.row_mut(i), held.truth[i], promise);
+            covered += usize::from(held);
+            sizes += size;
         }
     }
     if folds.len() < 2 {
@@ -116,13 +129,24 @@ pub fn trust(held: &HeldOut, level: f64) -> Option<Trust> {
     Some(Trust {
         n,
         level,
-        coverage: covered / n as f64,
-        set_size: sizes / n as f64,
+        coverage: covered as f64 / n as f64,
+        set_size: sizes as f64 / n as f64,
         error_before: calibration_error(&held.chances, &held.truth),
         error_after: calibration_error(&tempered, &held.truth),
         temperature,
         threshold: threshold(held, &all, temperature, level)?,
     })
+}
+
+/// Tempers a row of probabilities; says whether the set of its classes holds the truth, and how many it has.
+fn judged(
+    mut row: ArrayViewMut1<'_, f32>,
+    truth: usize,
+    (temperature, threshold): (f64, f64),
+) -> (bool, usize) {
+    let said = temper(row.view(), temperature);
+    row.iter_mut().zip(&said).for_each(|(to, &p)| *to = p as f32);
+    (said[truth] >= threshold, said.iter().filter(|&&p| p >= threshold).count())
 }
 
 /// Probabilities raised to the inverse of a temperature, brought to a sum of 1.

@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use surco_core::Fault;
 
 use super::Episode;
+use crate::folds::shuffle;
 
 /// Draws of the halves before giving up.
 const DRAWS: u32 = 500;
@@ -138,9 +139,7 @@ pub fn fold_episodes(labels: &[String], blocks: &[u64], folds: usize, seeds: u64
     for seed in 0..seeds {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut order = distinct.clone();
-        for i in (1..order.len()).rev() {
-            order.swap(i, rng.random_range(0..=i));
-        }
+        shuffle(&mut order, &mut rng);
         let fold_of: BTreeMap<u64, usize> =
             order.into_iter().enumerate().map(|(i, block)| (block, i % folds)).collect();
         for fold in 0..folds {
@@ -161,12 +160,6 @@ fn halves(blocks: &[u64], rng: &mut ChaCha8Rng) -> Vec<bool> {
     }
     side.values_mut().for_each(|s| *s = rng.random_bool(0.5));
     blocks.iter().map(|b| side[b]).collect()
-}
-
-fn shuffle(items: &mut [usize], rng: &mut ChaCha8Rng) {
-    for i in (1..items.len()).rev() {
-        items.swap(i, rng.random_range(0..=i));
-    }
 }
 
 #[cfg(test)]

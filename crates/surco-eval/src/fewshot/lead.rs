@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClassRecall, Row, SuiteResult};
+use super::{ClassRecall, Row, SuiteResult, by_zone};
 use crate::report::{PlainTable, markdown_table};
 use crate::spread::{Paired, Spread};
 
@@ -91,6 +91,7 @@ pub fn read_recorded(path: &Path) -> Result<Vec<Row>, RecordedError> {
                 n,
                 per_seed,
                 per_class: Vec::new(),
+                per_zone: Vec::new(),
             });
         }
     }
@@ -136,9 +137,12 @@ pub fn markdown(result: &SuiteResult) -> String {
     text += "\n\n";
     result.leads.iter().for_each(|lead| text += &format!("- {lead}\n"));
     result.promises.iter().for_each(|promise| text += &format!("- {promise}\n"));
-    if let Some(plain) = by_class(result) {
+    for plain in by_class(result).into_iter().chain(by_zone(result)) {
         text += &format!("\n## {}\n\n{}\n\n", plain.title, plain.caption);
         text += &markdown_table(&plain.head, &plain.rows);
+    }
+    if let Some(facts) = &result.facts {
+        text += &format!("\n{facts}\n");
     }
     text
 }
@@ -183,6 +187,7 @@ impl std::fmt::Display for Lead {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fewshot::{Facts, Given, ZoneScore, zones_csv};
 
     fn row(method: &str, per_seed: &[f64]) -> Row {
         let Spread { mean, sd, n } = Spread::of(per_seed);
@@ -194,6 +199,7 @@ mod tests {
             n,
             per_seed: per_seed.to_vec(),
             per_class: Vec::new(),
+            per_zone: Vec::new(),
         }
     }
 
@@ -220,11 +226,51 @@ mod tests {
         ours.per_class = vec![class("maize", 0.5), class("wheat", 0.75)];
         let rows = vec![row("recorded", &[0.1, 0.2]), ours];
         let (set, metric) = ("toy".into(), "balanced accuracy".into());
-        let result = SuiteResult { set, metric, rows, leads: Vec::new(), promises: Vec::new() };
+        let (leads, promises) = (Vec::new(), Vec::new());
+        let result = SuiteResult { set, metric, rows, leads, promises, facts: None };
         let table = by_class(&result).unwrap();
         assert_eq!(table.head, ["class", "asked", "surco"]);
         assert_eq!(table.rows[1], ["wheat", "8", "75.0"]);
         assert!(markdown(&result).ends_with("| maize | 8 | 50.0 |\n| wheat | 8 | 75.0 |\n"));
+        let zone = |name: &str| ZoneScore { zone: name.into(), asked: 8, score: 0.25 };
+        let mut zoned = result.clone();
+        zoned.rows[1].per_zone = vec![zone("19H"), zone("19J")];
+        let given = vec![Given { k: 5, episodes: 2, labels: 10.0, asked: 16.0 }];
+        let zones = vec!["19H".into(), "19J".into()];
+        zoned.facts = Some(Facts { points: 26, given, zones, cpu_s: Some(1.25) });
+        insta::assert_snapshot!(markdown(&zoned), @r"
+        # toy
+
+        balanced accuracy in %, mean ± sd
+
+        | method | k=5 |
+        |---|---|
+        | recorded | 15.0 ± 7.1 |
+        | surco | 62.5 ± 17.7 |
+
+
+        ## Classes, k = 5
+
+        Share of each class named right in %, over all seeds.
+
+        | class | asked | surco |
+        |---|---|---|
+        | maize | 8 | 50.0 |
+        | wheat | 8 | 75.0 |
+
+        ## Zones, k = 5
+
+        balanced accuracy in % over the classes that a zone has, all seeds together. A zone is one of UTM and a band of 8° of latitude.
+
+        | zone | asked | surco |
+        |---|---|---|
+        | 19H | 8 | 25.0 |
+        | 19J | 8 | 25.0 |
+
+        26 labelled points; k = 5: 10 labels and 16 asked in each of 2 episodes; 2 zones, 19H, 19J; 1.2 s of processor time
+        ");
+        assert_eq!(zones_csv(&zoned).unwrap().lines().last(), Some("toy,surco,5,19J,8,0.250000"));
+        assert_eq!(zones_csv(&result), None);
         let none = SuiteResult { rows: Vec::new(), ..result };
         assert_eq!(by_class(&none).map(|t| t.title), None);
     }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ndarray::{Array2, Axis, concatenate};
+use ndarray::Array2;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use surco_core::Progress;
@@ -152,7 +152,7 @@ fn held_out(
     let classes = episode.classes.len();
     let of: Vec<u64> = episode.support.iter().map(|&p| blocks[p]).collect();
     let folds = block_folds(&of, FOLDS, episode.seed);
-    let (mut rows, mut truth, mut fold_of) = (Vec::new(), Vec::new(), Vec::new());
+    let mut held = Vec::new();
     for fold in 0..FOLDS {
         let (asked, given): (Vec<usize>, Vec<usize>) =
             (0..labels.len()).partition(|&i| folds[i] == fold);
@@ -162,18 +162,16 @@ fn held_out(
         }
         let points = |at: &[usize]| at.iter().map(|&i| episode.support[i]).collect::<Vec<usize>>();
         let (support, query) = (points(&given), points(&asked));
-        rows.push(chances(Asked {
+        let said = chances(Asked {
             support: &support,
             labels: &known,
             query: &query,
             classes,
             unlabelled: &episode.query,
-        }));
-        truth.extend(asked.iter().map(|&i| labels[i]));
-        fold_of.extend(asked.iter().map(|_| fold));
+        });
+        held.push((said, asked.iter().map(|&i| labels[i]).collect()));
     }
-    let views: Vec<_> = rows.iter().map(|r| r.view()).collect();
-    Some(HeldOut { chances: concatenate(Axis(0), &views).ok()?, truth, folds: fold_of })
+    HeldOut::of_folds(held)
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@
 
 use ndarray::{Array1, Array2};
 
-use super::{Forecast, Past, Trial, median, quantile};
+use super::{Forecast, Past, Trial, median};
+use crate::spread::quantile;
 
 /// Days of a year.
 const YEAR_D: f64 = 365.2425;

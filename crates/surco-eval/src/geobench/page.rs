@@ -3,7 +3,7 @@
 use super::{GeoTable, REPEATS};
 use crate::report::{
     Drawing, DrawnFigure, FractionChart, FractionLine, PlainTable, Report, ReportError,
-    drawing_svg, markdown_table, quoted, render_report,
+    drawing_svg, markdown_protocol, markdown_table, quoted, render_report,
 };
 
 /// One line a cell; the sets together are called `aggregated`.
@@ -44,9 +44,7 @@ pub fn markdown(table: &GeoTable) -> String {
         text += "\n## Not to be read from a mean alone\n\n";
         table.warnings.iter().for_each(|w| text += &format!("- {w}\n"));
     }
-    text += "\n## How it was measured\n\n";
-    protocol(table).iter().for_each(|p| text += &format!("- {p}\n"));
-    text
+    text + &markdown_protocol(&protocol(table))
 }
 
 /// The same as a page that loads nothing from elsewhere.

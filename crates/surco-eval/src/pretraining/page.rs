@@ -3,7 +3,10 @@
 use super::{Alike, Cell, PretrainingTable, SetTable, Unseen};
 use crate::forecast::HorizonScore;
 use crate::reconstruction::{Gap, GapScore};
-use crate::report::{PlainTable, Report, ReportError, markdown_table, quoted, render_report};
+use crate::report::{
+    PlainTable, Report, ReportError, markdown_protocol, markdown_table, markdown_tables, quoted,
+    render_report,
+};
 
 /// One line a cell.
 #[must_use]
@@ -44,15 +47,8 @@ pub fn markdown(table: &PretrainingTable) -> String {
         text.push('\n');
         set.findings.iter().for_each(|f| text += &format!("- {f}\n"));
     }
-    for plain in table.unseen.iter().flat_map(unseen) {
-        text += &format!("\n## {}\n\n{}\n\n", plain.title, plain.caption);
-        text += &markdown_table(&plain.head, &plain.rows);
-        text.push('\n');
-        plain.said.iter().for_each(|s| text += &format!("- {s}\n"));
-    }
-    text += "\n## How it was measured\n\n";
-    table.protocol.iter().for_each(|p| text += &format!("- {p}\n"));
-    text
+    text += &markdown_tables(&table.unseen.iter().flat_map(unseen).collect::<Vec<_>>());
+    text + &markdown_protocol(&table.protocol)
 }
 
 /// What was said of dates not shown, as tables.

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use surco_core::Fault;
+
+use crate::folds::shuffle;
 
 /// Fewest points of a class.
 const FEWEST_POINTS: usize = 15;
@@ -163,12 +165,6 @@ fn parts(
     first.extend(rest);
     let all: Vec<usize> = by_class.values().flatten().copied().collect();
     Split { seed, train: first, validation: in_part(&all, 1), test: in_part(&all, 2) }
-}
-
-fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {
-    for i in (1..items.len()).rev() {
-        items.swap(i, rng.random_range(0..=i));
-    }
 }
 
 #[cfg(test)]

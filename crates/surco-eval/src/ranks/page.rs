@@ -2,8 +2,8 @@
 
 use super::{Duel, RankTable};
 use crate::report::{
-    Drawing, DrawnFigure, PlainTable, RankAxis, Report, ReportError, drawing_svg, markdown_table,
-    quoted, render_report,
+    Drawing, DrawnFigure, PlainTable, RankAxis, Report, ReportError, drawing_svg,
+    markdown_protocol, markdown_tables, quoted, render_report,
 };
 
 /// One line a task and method.
@@ -25,16 +25,9 @@ pub fn csv(table: &RankTable) -> String {
 /// The tables in Markdown.
 #[must_use]
 pub fn markdown(table: &RankTable) -> String {
-    let mut text = String::from("# Average ranks\n");
-    for plain in tables(table) {
-        text += &format!("\n## {}\n\n{}\n\n", plain.title, plain.caption);
-        text += &markdown_table(&plain.head, &plain.rows);
-        text.push('\n');
-        plain.said.iter().for_each(|s| text += &format!("- {s}\n"));
-    }
-    text += "\n## How it was measured\n\n";
-    table.protocol.iter().for_each(|p| text += &format!("- {p}\n"));
-    text
+    "# Average ranks\n".to_owned()
+        + &markdown_tables(&tables(table))
+        + &markdown_protocol(&table.protocol)
 }
 
 /// The same as a page that loads nothing from elsewhere.

@@ -224,6 +224,7 @@ mod tests {
             n,
             per_seed: per_seed.to_vec(),
             per_class: Vec::new(),
+            per_zone: Vec::new(),
         }
     }
 
@@ -235,6 +236,7 @@ mod tests {
             rows: rows.collect(),
             leads: Vec::new(),
             promises: Vec::new(),
+            facts: None,
         };
         FewShotTable { result, ours: "surco".into() }
     }

@@ -16,6 +16,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use surco_core::{Legend, Window};
 use surco_data::{Batch, BatchSpec, Sample, SeriesWindow, read_cube};
+use surco_eval::metrics::Confusion;
+use surco_eval::spread::{Paired, Spread};
 use surco_learn::{AdapterFeatures, Features, FineTuneTask, Unlabelled, adapt, fine_tune};
 use surco_map::{Task, load_task, save_task};
 use surco_net::{Device, Encoder, EncoderInput, Model, load_model};
@@ -74,35 +76,28 @@ fn main() {
         swaps.push(started.elapsed().as_secs_f64() * 1e3);
     }
     swaps.sort_by(f64::total_cmp);
-    let (mean, sd) = spread(&scores);
+    let score = Spread::of(&scores);
+    let each_kb = bytes as f64 / TASKS as f64 / 1e3;
     println!(
-        "{TASKS} tasks: {:.1} kB each, balanced accuracy {mean:.1} ± {sd:.1} %",
-        bytes as f64 / TASKS as f64 / 1e3
+        "{TASKS} tasks: {each_kb:.1} kB each, balanced accuracy {:.1} ± {:.1} %",
+        score.mean, score.sd
     );
     println!(
         "changing tasks: {:.2} ms in the middle, {:.2} ms at most",
         swaps[TASKS / 2],
         swaps[TASKS - 1]
     );
-    let leads: Vec<f64> = pairs.iter().map(|(adapter, tuned)| adapter - tuned).collect();
-    let ((adapter, _), (tuned, _)) = (
-        spread(&pairs.iter().map(|p| p.0).collect::<Vec<_>>()),
-        spread(&pairs.iter().map(|p| p.1).collect::<Vec<_>>()),
-    );
-    let (lead, sd) = spread(&leads);
-    let worse = leads.iter().filter(|lead| **lead < -1.0).count();
+    let (adapters, tuned): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
+    let lead = Paired::of(&adapters, &tuned).unwrap();
+    let worse = adapters.iter().zip(&tuned).filter(|(a, t)| **a < **t - 1.0).count();
     println!(
-        "{} of them by fine-tuning: {tuned:.1} %, by adapter {adapter:.1} %; lead {lead:+.1} ± {sd:.1}, {worse} adapters worse by more than a point",
-        pairs.len()
+        "{} of them by fine-tuning: {:.1} %, by adapter {:.1} %; lead {:+.1} ± {:.1}, {worse} adapters worse by more than a point",
+        tuned.len(),
+        Spread::of(&tuned).mean,
+        Spread::of(&adapters).mean,
+        lead.mean,
+        lead.sd
     );
-}
-
-/// Mean and standard deviation.
-fn spread(values: &[f64]) -> (f64, f64) {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
-    (mean, (squares / (n - 1.0)).sqrt())
 }
 
 impl Valley {
@@ -255,13 +250,6 @@ impl<'a> Drawn<'a> {
 
     /// Balanced accuracy in percent.
     fn score(&self, said: &[usize]) -> f64 {
-        let recall = |class: usize| {
-            let of = self.truth.iter().zip(said).filter(|(truth, _)| **truth == class);
-            let (right, all) =
-                of.fold((0, 0), |(right, all), (t, s)| (right + usize::from(t == s), all + 1));
-            f64::from(right as u32) / f64::from(all)
-        };
-        let classes = self.names.len();
-        100.0 * (0..classes).map(recall).sum::<f64>() / classes as f64
+        100.0 * Confusion::count(&self.truth, said, self.names.len()).unwrap().balanced_accuracy()
     }
 }

@@ -3,18 +3,15 @@
 use std::path::Path;
 
 use ndarray::{Array2, Array3, Axis};
-use surco_core::{CellId, Fault, Georef, Legend, Progress, Window};
-use surco_data::{CubeError, Sample, SeriesWindow, read_cube};
-use surco_learn::Features;
+use surco_core::{CellId, Fault, Georef, Legend, Progress};
+use surco_data::CubeError;
 use surco_net::Device;
 use surco_net::Model;
 use surco_raster::cog::{CogError, CogOptions, write_cog};
 use surco_store::Store;
 
 use crate::Task;
-
-/// Rows read and classified at once: one row of the store's inner chunks.
-const STRIP_PX: usize = 64;
+use crate::strips::{Strip, Strips};
 
 /// Why a cell could not be classified.
 #[derive(Debug, thiserror::Error)]
@@ -78,44 +75,37 @@ pub fn classify(
         confidence: Array2::zeros((reader.rows, reader.cols)),
         set_size: task.sets.map(|_| Array2::zeros((reader.rows, reader.cols))),
     };
-    for row in (0..reader.rows).step_by(STRIP_PX) {
-        if progress.stopped() {
-            return Err(CubeError::Stopped.into());
+    let strips = Strips { store, cell, model, device, progress };
+    strips.each(task.adapter.features, task.window, |strip| {
+        let reads = task.adapter.reads(&strip.features);
+        if reads {
+            map.fill(strip, task);
         }
-        let rows = STRIP_PX.min(reader.rows - row);
-        let window = Window { row, col: 0, rows, cols: reader.cols };
-        let cube = read_cube(store, &SeriesWindow { cell: cell.clone(), window }, None)?;
-        let spec = model.config.spec(&cube.bands, task.window);
-        let samples = cube.samples();
-        let refs: Vec<&Sample> = samples.iter().collect();
-        let features = Features::new(task.adapter.features, model, &refs, &spec, device);
-        if !task.adapter.reads(&features) {
-            return Err(ClassifyError::OtherBands { cell: cell.clone(), bands: cube.bands.len() });
-        }
-        let chances = task.adapter.predict(&features);
-        let pixels = samples.iter().zip(chances.axis_iter(Axis(0))).enumerate();
-        for (i, (sample, chances)) in pixels {
-            if sample.is_empty() {
-                continue;
-            }
-            let at = [row + i / reader.cols, i % reader.cols];
+        reads
+    })?;
+    Ok(map)
+}
+
+impl ClassMap {
+    fn fill(&mut self, strip: &Strip, task: &Task) {
+        let all = task.adapter.predict(&strip.features);
+        for (i, at) in strip.seen() {
+            let chances = all.row(i);
             let mut best = 0;
             for (class, &chance) in chances.iter().enumerate() {
                 if chance > chances[best] {
                     best = class;
                 }
             }
-            map.codes[at] = task.legend.classes()[best].code;
-            if let (Some(sets), Some(size)) = (task.sets, &mut map.set_size) {
+            self.codes[at] = task.legend.classes()[best].code;
+            if let (Some(sets), Some(size)) = (task.sets, &mut self.set_size) {
                 let held = chances.iter().filter(|&&p| f64::from(p) >= sets.threshold).count();
                 // Where no class reaches the threshold, none is ruled out more than the likeliest.
                 size[at] = u8::try_from(held.max(1)).unwrap_or(u8::MAX);
             }
-            map.confidence[at] = (chances[best] * 100.0).round().clamp(1.0, 100.0) as u8;
+            self.confidence[at] = (chances[best] * 100.0).round().clamp(1.0, 100.0) as u8;
         }
-        progress.report("map", (row + rows) as u64, reader.rows as u64, "");
     }
-    Ok(map)
 }
 
 /// Writes a map as a COG with colours and class names, its legend beside it as `NAME.legend.json` and its

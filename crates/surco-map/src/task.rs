@@ -90,12 +90,31 @@ impl TaskError {
 /// # Errors
 /// [`TaskError::Io`] if the disk refuses.
 pub fn save_task(task: &Task, folder: &Path) -> Result<(), TaskError> {
-    let path = folder.join("task.json");
+    write(task, folder, "task.json")
+}
+
+/// Writes a task as a file of a folder, whole.
+pub(crate) fn write<T: Serialize>(task: &T, folder: &Path, name: &str) -> Result<(), TaskError> {
+    let path = folder.join(name);
     let text = serde_json::to_vec(task)
         .map_err(|e| TaskError::Form { path: path.clone(), reason: e.to_string() })?;
     std::fs::create_dir_all(folder)
         .and_then(|()| surco_core::write_whole(&path, &text))
         .map_err(|source| TaskError::Io { path, source })
+}
+
+/// Reads a task from a file of a folder, and where it lies.
+pub(crate) fn read<T: serde::de::DeserializeOwned>(
+    folder: &Path,
+    name: &str,
+) -> Result<(T, PathBuf), TaskError> {
+    let path = folder.join(name);
+    let text =
+        std::fs::read(&path).map_err(|source| TaskError::Io { path: path.clone(), source })?;
+    match serde_json::from_slice(&text) {
+        Ok(task) => Ok((task, path)),
+        Err(e) => Err(TaskError::Form { path, reason: e.to_string() }),
+    }
 }
 
 /// Reads `task.json` from a folder and checks that it belongs to these weights.
@@ -104,11 +123,17 @@ pub fn save_task(task: &Task, folder: &Path) -> Result<(), TaskError> {
 /// [`TaskError`] naming the file and what is wrong.
 pub fn load_task(folder: &Path, weights_sha256: &str) -> Result<Task, TaskError> {
     let task = read_task(folder)?;
-    if task.weights_sha256 != weights_sha256 {
-        let (path, expected) = (folder.join("task.json"), task.weights_sha256);
-        return Err(TaskError::OtherWeights { path, expected, found: weights_sha256.into() });
-    }
+    fits(&folder.join("task.json"), &task.weights_sha256, weights_sha256)?;
     Ok(task)
+}
+
+/// Refuses a task that was fitted on other weights than those given.
+pub(crate) fn fits(path: &Path, expected: &str, found: &str) -> Result<(), TaskError> {
+    if expected == found {
+        return Ok(());
+    }
+    let (expected, found) = (expected.into(), found.into());
+    Err(TaskError::OtherWeights { path: path.into(), expected, found })
 }
 
 /// Reads `task.json` from a folder, whatever weights it belongs to.
@@ -116,11 +141,8 @@ pub fn load_task(folder: &Path, weights_sha256: &str) -> Result<Task, TaskError>
 /// # Errors
 /// [`TaskError`] naming the file and what is wrong.
 pub fn read_task(folder: &Path) -> Result<Task, TaskError> {
-    let path = folder.join("task.json");
-    let text =
-        std::fs::read(&path).map_err(|source| TaskError::Io { path: path.clone(), source })?;
+    let (task, path) = read::<Task>(folder, "task.json")?;
     let refuse = |reason: String| TaskError::Form { path: path.clone(), reason };
-    let task: Task = serde_json::from_slice(&text).map_err(|e| refuse(e.to_string()))?;
     if task.schema != SCHEMA {
         return Err(refuse(format!("schema {} is not {SCHEMA}", task.schema)));
     }

@@ -3,15 +3,17 @@
     python benches/regression/fuel_moisture.py regression_fuel_moisture fuel
     surco evaluate regression --points fuel/points.parquet --series fuel/series.parquet --seeds 10
 
-Needs numpy, pandas and pyarrow. Each point has three months; years are not told, so all are called 2018. A block is a site.
+Needs numpy and pyarrow. Each point has three months; years are not told, so all are called 2018. A block is a site.
 """
 
+import datetime
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 COLUMNS = "VV VH B02 B03 B04 B05 B06 B07 B08 B8A B09 B11 B12 temperature precipitation elevation slope NDVI".split()
 BANDS = {  # centre and width in nm, ground sampling in m
@@ -26,13 +28,14 @@ def main(source: str, out: str) -> None:
     values, target, is_test = read("s1_s2_era5_srtm"), read("target").ravel(), read("is_test").ravel().astype(bool)
     n, steps, _ = values.shape
     latlon, site, month = read("latlon"), read("site").ravel(), read("month").reshape(n, steps)
-    points = pd.DataFrame({
+    points = {
         "point_id": np.arange(n), "lon": latlon[:, 1].astype(float), "lat": latlon[:, 0].astype(float),
-        "value": target.astype(float), "block": site.astype(str), "split": np.where(is_test, "test", "train"),
-    })
+        "value": target.astype(float), "block": [str(s) for s in site],
+        "split": np.where(is_test, "test", "train").tolist(),
+    }
     first = month[:, 0].astype(int) % 12  # months are counted from 0
-    dates = [[(pd.Timestamp(2018, f + 1, 15) + pd.DateOffset(months=t)).date() for t in range(steps)] for f in first]
-    series = pd.DataFrame({"point_id": np.repeat(np.arange(n), steps), "date": np.concatenate(dates)})
+    days = [datetime.date(2018 + (f + t) // 12, (f + t) % 12 + 1, 15) for f in first for t in range(steps)]
+    series = {"point_id": np.repeat(np.arange(n), steps), "date": days}
     for i, name in enumerate(COLUMNS):
         scale = 1e-4 if name in BANDS or name == "B09" else 1.0
         series[name] = (values[:, :, i] * scale).ravel()
@@ -42,8 +45,8 @@ def main(source: str, out: str) -> None:
     }
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    points.to_parquet(folder / "points.parquet")
-    series.to_parquet(folder / "series.parquet")
+    for name, table in (("points", points), ("series", series)):
+        pq.write_table(pa.table(table), folder / f"{name}.parquet")
     meta = {"name": "live_fuel_moisture", "licence": "MIT", "columns": columns}
     (folder / "meta.json").write_text(json.dumps(meta, indent=1))
 

@@ -6,12 +6,15 @@ use ndarray::{Array2, Array3};
 use surco_core::Progress;
 use surco_data::{BatchSpec, Sample, SpectralBand};
 use surco_eval::fewshot::{
-    Asked, Episode, METRIC, Row, SeriesBand, SeriesSet, Shot, SuiteResult, leads, run_baselines,
-    run_method, run_promise,
+    Asked, Episode, Facts, METRIC, Row, SeriesBand, SeriesSet, Shot, SuiteResult, leads,
+    run_baselines, run_method, run_promise, zones_of,
 };
 use surco_eval::prepare::{columns, fill_gaps};
+use surco_eval::reconstruction::BandSeries;
 use surco_learn::{AdapterFeatures, Features, MOST_UNLABELLED, Unlabelled, adapt};
 use surco_net::{Model, fresh};
+
+use crate::memory::busy_ms;
 
 /// Labelled series and how a model reads them.
 pub(crate) struct Comparison<'a> {
@@ -37,6 +40,20 @@ pub(crate) struct Comparison<'a> {
     pub(crate) unlabelled: Option<&'a [Sample]>,
 }
 
+impl Comparison<'_> {
+    /// The set as tables take it.
+    pub(crate) fn view(&self) -> SeriesSet<'_> {
+        SeriesSet {
+            name: self.name,
+            values: self.values.view(),
+            bands: self.columns,
+            days: self.days,
+            labels: self.labels,
+            places: self.places,
+        }
+    }
+}
+
 /// Runs every row: baselines, the encoder with random weights, values alone, the embedding alone, and `surco`, once with
 /// the series asked about at hand unlabelled, once with others.
 pub(crate) fn compare(
@@ -46,14 +63,8 @@ pub(crate) fn compare(
     seed: u64,
     progress: &dyn Progress,
 ) -> anyhow::Result<SuiteResult> {
-    let view = SeriesSet {
-        name: set.name,
-        values: set.values.view(),
-        bands: set.columns,
-        days: set.days,
-        labels: set.labels,
-        places: set.places,
-    };
+    let view = set.view();
+    let began = busy_ms();
     let mut rows = run_baselines(&view, episodes, seed, progress)?;
     let mut promises = Vec::new();
     let (values, both) = (AdapterFeatures::Values, AdapterFeatures::Both);
@@ -107,7 +118,13 @@ pub(crate) fn compare(
         }
     }
     let leads = leads(&rows, "surco");
-    Ok(SuiteResult { set: set.name.into(), metric: METRIC.into(), rows, leads, promises })
+    let cpu_s = busy_ms().zip(began).map(|(end, began)| (end - began) / 1000.0);
+    let zones = match set.places {
+        Some(places) => zones_of(places.iter().copied()),
+        None => zones_of(set.samples.iter().filter_map(|sample| sample.site.lonlat)),
+    };
+    let facts = Some(Facts::of(set.labels.len(), episodes, zones, cpu_s));
+    Ok(SuiteResult { set: set.name.into(), metric: METRIC.into(), rows, leads, promises, facts })
 }
 
 /// Where the unlabelled series that an adaptation may look at come from.
@@ -205,6 +222,12 @@ pub(crate) fn on_one_axis(samples: &[Sample], bands: usize) -> (Vec<i32>, Array3
     (days, values)
 }
 
+/// A series date by date, with its block.
+pub(crate) fn band_series(sample: &Sample, bands: usize, block: u64) -> BandSeries {
+    let values = Array2::from_shape_fn((sample.len(), bands), |(t, b)| sample.date(t, bands)[b]);
+    BandSeries { days: sample.days.clone(), values, block }
+}
+
 /// Columns of a cube for the baselines.
 pub(crate) fn columns_of(bands: &[SpectralBand], names: &[String]) -> Vec<SeriesBand> {
     let column = |(band, name): (&SpectralBand, &String)| SeriesBand {
@@ -240,5 +263,8 @@ pub(crate) fn table(result: &SuiteResult) -> String {
     }
     result.leads.iter().for_each(|lead| text += &format!("\n{lead}"));
     result.promises.iter().for_each(|promise| text += &format!("\n{promise}"));
+    if let Some(facts) = &result.facts {
+        text += &format!("\n{facts}");
+    }
     text
 }

@@ -43,6 +43,7 @@ pub(crate) fn fault_of(error: &anyhow::Error) -> Fault {
             surco_data::CubeError,
             surco_data::ForecastTableError,
             surco_data::LabelError,
+            surco_data::LegendsError,
             surco_data::TableError,
             surco_data::places::PlacesError,
             surco_data::eurocropsml::EuroCropsError,

@@ -1,13 +1,14 @@
 //! `surco adapt`: from a few labels to a task.
 
+mod number;
 mod read;
 mod suspicious;
 
 use std::path::PathBuf;
 
-use ndarray::{Axis, concatenate, s};
+use ndarray::s;
 use surco_core::Legend;
-use surco_data::Sample;
+use surco_data::{Naming, Sample, SharedLegend};
 use surco_eval::fewshot::{Episode, SuiteResult, fold_episodes};
 use surco_eval::trust::{HeldOut, Trust, trust};
 use surco_learn::{AdapterFeatures, Features, Unlabelled, adapt};
@@ -15,7 +16,7 @@ use surco_map::{Sets, Task, save_task};
 use surco_net::{Device, Model};
 
 use crate::compare::{Comparison, columns_of, compare, on_one_axis, table};
-use crate::exit::BadInput;
+use crate::exit::{BadInput, Usage};
 use crate::released;
 use crate::screen::Screen;
 
@@ -26,9 +27,11 @@ use suspicious::{suspicious, told_of};
 ///
 /// Labels are points or polygons (GeoPackage, Shapefile, zipped or not, GeoJSON, Parquet), points (CSV with lon, lat and
 /// class) or a raster of codes. Columns of personal data are dropped; what is assumed, left out or looks wrong is told.
-/// The table is a cross-validation by spatial blocks, beside the baselines.
+/// The table is a cross-validation by spatial blocks, beside the baselines. With --number, the task foretells a number with its interval.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  surco adapt --labels labels.gpkg --store valley --out task")]
+#[command(
+    after_help = "Examples:\n  surco adapt --labels labels.gpkg --store valley --out task\n  surco adapt --labels labels.gpkg --legend hcat --level 3 --store valley --out task\n  surco adapt --labels harvest.gpkg --number yield_t_ha --store valley --out yield"
+)]
 pub(crate) struct Args {
     /// Model folder; the released nano model if not given
     #[arg(long, value_name = "DIR")]
@@ -39,9 +42,18 @@ pub(crate) struct Args {
     /// Column of the class, if it is not called as one (class, crop, cultivo, especie, uso …)
     #[arg(long, value_name = "NAME")]
     class_column: Option<String>,
+    /// Column of a number to foretell in the stead of a class, such as a yield or a moisture
+    #[arg(long, value_name = "COLUMN", conflicts_with_all = ["class_column", "legend"])]
+    number: Option<String>,
     /// EPSG code of the coordinates of a table, if they are no degrees, such as 32719
     #[arg(long, value_name = "CODE")]
     epsg: Option<u32>,
+    /// Legend that classes are named by, whatever language or code they are in: hcat, worldcereal or ciren
+    #[arg(long, value_name = "NAME")]
+    legend: Option<SharedLegend>,
+    /// Level of that legend, 1 the coarsest: finer classes become one; as fine as the labels are if not given
+    #[arg(long, value_name = "N", requires = "legend")]
+    level: Option<u8>,
     /// The store with the pixels
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
@@ -51,7 +63,7 @@ pub(crate) struct Args {
     /// Side of the blocks that cross-validation keeps together, in m
     #[arg(long, default_value_t = 500.0, value_name = "M")]
     block_m: f64,
-    /// Most labelled pixels used of a class, spread evenly over those there are
+    /// Most labelled pixels used of a class, or of one value of a number, spread evenly over those there are
     #[arg(long, default_value_t = 40, value_name = "N")]
     per_class: usize,
     /// Seeds of the cross-validation
@@ -63,9 +75,14 @@ pub(crate) struct Args {
 const LEVEL: f64 = 0.9;
 
 pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Result<u64> {
+    refuse_other_kind(args)?;
     let (model, weights) = released::model(args.model.as_deref(), device)?;
     let (class_column, epsg) = (args.class_column.as_deref(), args.epsg);
-    let file = LabelFile { path: &args.labels, class_column, epsg };
+    let naming = args.legend.map(|legend| Naming::new(legend, args.level)).transpose()?;
+    if let Some(column) = &args.number {
+        return number::run(args, column, &(model, weights), device, screen);
+    }
+    let file = LabelFile { path: &args.labels, class_column, epsg, naming, numbers: false };
     let read = read_labelled(&args.store, &file, args.block_m, args.per_class, screen)?;
     let episodes = fold_episodes(&read.labelled.classes, &read.labelled.blocks, 5, args.seeds);
     let cross = cross_validate(&read, &model, &episodes, screen)?;
@@ -88,6 +105,7 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
         "task": args.out, "labels": task.labels, "classes": read.labelled.names(),
         "features": task.adapter.features, "unlabelled": read.unlabelled.len(),
         "unseen": read.unseen, "assumed": read.told.assumed, "left_out": read.told.left_out,
+        "left_out_pixels": read.told.left_out_pixels, "legend": read.told.named,
         "suspicious": suspicious, "trust": trust, "enough_labels": tells, "cross_validation": cross,
     });
     let text = format!(
@@ -107,6 +125,19 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
     );
     screen.result(&json, &text)?;
     Ok(0)
+}
+
+/// Refuses a folder that holds a task of the other kind, since a folder is one task.
+fn refuse_other_kind(args: &Args) -> Result<(), Usage> {
+    let (file, kind) = match args.number {
+        Some(_) => ("task.json", "classes"),
+        None => ("number.json", "a number"),
+    };
+    if !args.out.join(file).exists() {
+        return Ok(());
+    }
+    let out = args.out.display();
+    Err(Usage(format!("{out} holds a task of {kind}: give another folder to --out")))
 }
 
 /// Whether blocks held out are told better than by chance, by more than two standard deviations over seeds.
@@ -159,20 +190,17 @@ impl Prepared {
 /// place of each row among the labels.
 fn held_out(features: &Prepared, episodes: &[Episode]) -> Option<(HeldOut, Vec<usize>)> {
     let count = episodes.first()?.classes.len();
-    let (mut rows, mut truth, mut fold_of) = (Vec::new(), Vec::new(), Vec::new());
-    for (fold, episode) in episodes.iter().enumerate() {
-        let class = |&p: &usize| features.classes.get(p).copied();
+    let class = |&p: &usize| features.classes.get(p).copied();
+    let fold = |episode: &Episode| {
         let given: Vec<usize> = episode.support.iter().filter_map(class).collect();
         let support = features.support.select(&episode.support);
         let adapter = adapt(&support, &given, count, &features.unlabelled, AdapterFeatures::Both);
-        rows.push(adapter.predict(&features.support.select(&episode.query)));
-        truth.extend(episode.query.iter().filter_map(class));
-        fold_of.extend(episode.query.iter().map(|_| fold));
-    }
-    let views: Vec<_> = rows.iter().map(|r| r.view()).collect();
-    let chances = concatenate(Axis(0), &views).ok()?;
+        let said = adapter.predict(&features.support.select(&episode.query));
+        (said, episode.query.iter().filter_map(class).collect())
+    };
+    let held = HeldOut::of_folds(episodes.iter().map(fold).collect())?;
     let places = episodes.iter().flat_map(|e| e.query.iter().copied()).collect();
-    Some((HeldOut { chances, truth, folds: fold_of }, places))
+    Some((held, places))
 }
 
 /// The rows of the first seed, in which each place is once.

@@ -15,8 +15,8 @@ use surco_core::{CellId, Georef, Legend, Progress, Window};
 use surco_data::{Cube, Exclusion, PointLabel, SeriesWindow, read_cube};
 use surco_eval::fewshot::{DrawDesign, Episode, SuiteResult, draw_episodes};
 use surco_learn::{
-    MaskWeights, MetaConfig, Precision, PretextWeights, PretrainConfig, RunSummary, System,
-    meta_train, pretrain,
+    LatentTargets, MaskWeights, MetaConfig, Precision, PretextWeights, PretrainConfig, RunSummary,
+    System, meta_train, pretrain,
 };
 use surco_map::area::{
     AreaEstimate, SampleDesign, StratifiedSample, estimate_areas, stratified_sample,
@@ -142,7 +142,7 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
         let series = pool(sources, cuts, config.seed, screen)?;
         Ok(pretrain(&config, &series, false, std::slice::from_ref(device), screen)?)
     })?;
-    let (model, meta) = clock.time("meta-train", screen, || {
+    let trained = clock.time("meta-train", screen, || {
         let read = truth_pool(&dir("store/abroad"), &there.truth_dir, args.seed, 150)?.0;
         let days: Vec<i32> = vec![read.window.0, read.window.1 - 1];
         let task = super::meta::task_of("valley abroad".into(), read.labelled, read.bands, &days);
@@ -150,6 +150,7 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
             MetaConfig { seed: args.seed, steps: 120, band_dropout: 0.1, ..MetaConfig::default() };
         Ok(meta_train(model, &meta, &[task], std::slice::from_ref(device), screen)?)
     })?;
+    let (model, meta) = (trained.model, trained.curve);
     let weights = save_model(&model, &dir("model"))?;
     let (read, cube, truth) =
         truth_pool(&dir("store/home"), &here.truth_dir, args.seed, POOL_PER_CLASS)?;
@@ -257,6 +258,7 @@ fn pretrain_config(out: &Path, seed: u64) -> PretrainConfig {
         precision: Precision::F32,
         recompute: false,
         pretext: PretextWeights::default(),
+        latent_targets: LatentTargets::default(),
         mask_share: 0.4,
         masks: MaskWeights::default(),
         // Both valleys are seen by one sensor.

@@ -3,6 +3,7 @@
 mod eurocropsml;
 mod ftw;
 mod geobench;
+mod learners;
 mod pastis;
 mod pretraining;
 mod ranks;
@@ -16,14 +17,14 @@ use anyhow::Context;
 use clap::Subcommand;
 use surco_data::{Sample, SeriesTable, read_table};
 use surco_eval::fewshot::{
-    DrawDesign, Episode, SeriesBand, SuiteResult, by_class, csv, draw_episodes, leads, markdown,
-    read_recorded,
+    DrawDesign, Episode, SeriesBand, SuiteResult, by_class, by_zone, csv, draw_episodes, leads,
+    markdown, read_recorded, zones_csv,
 };
 use surco_eval::report::{FewShotTable, Report, render_report};
 use surco_net::Device;
 
 use crate::compare::{Comparison, compare, table};
-use crate::exit::BadInput;
+use crate::exit::{BadInput, Usage};
 use crate::released;
 use crate::screen::Screen;
 
@@ -56,7 +57,7 @@ enum Suite {
 /// `meta.json` beside the points says what each column is.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  surco evaluate fewshot --points set/points.parquet --series set/series.parquet --episodes set/episodes.jsonl"
+    after_help = "Example:\n  surco evaluate fewshot --points set/points.parquet --series set/series.parquet --episodes set/episodes.jsonl --learner fomaml=run-meta/model"
 )]
 struct FewshotArgs {
     /// Points: point_id, lon, lat, class_name, block
@@ -71,12 +72,17 @@ struct FewshotArgs {
     /// Model folder; the released nano model if not given
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
+    /// A model that `surco meta` trained by inner steps and the name of its row; again for each
+    ///
+    /// It learns each support by the steps it was trained for. A row whose name begins with `surco` counts as ours.
+    #[arg(long = "learner", value_name = "NAME=DIR")]
+    learners: Vec<String>,
     /// Scores that others reached on the same episodes, as rows beside ours
     ///
     /// JSON: results → method → k1, k2 … → per_seed. Methods that are measured here anyway are not taken from it.
     #[arg(long, value_name = "FILE")]
     recorded: Option<PathBuf>,
-    /// Folder for table.json, table.csv, table.md and report.html
+    /// Folder for table.json, table.csv, zones.csv where there are several, table.md and report.html
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Seed of the random forest and of the random encoder
@@ -170,7 +176,12 @@ fn fewshot(args: &FewshotArgs, device: &Device, screen: &Screen) -> anyhow::Resu
     };
     let recorded = args.recorded.as_deref().map(read_recorded).transpose();
     let recorded = recorded.map_err(|e| BadInput(e.to_string()))?.unwrap_or_default();
+    let learners = learners::read(&args.learners, device)?;
     let mut result = compare(&comparison, &model, &episodes, args.seed, screen)?;
+    for learner in &learners {
+        let spec = learner.learns.model.config.spec(&bands, set.window());
+        result.rows.extend(learner.rows(&comparison, &spec, &episodes, screen)?);
+    }
     let measured: HashSet<String> = result.rows.iter().map(|r| r.method.clone()).collect();
     result.rows.extend(recorded.into_iter().filter(|r| !measured.contains(&r.method)));
     result.leads = leads(&result.rows, "surco");
@@ -201,6 +212,7 @@ fn to_rows(episodes: &mut [Episode], set: &SeriesTable, path: &Path) -> anyhow::
 
 /// The table of a few-shot suite as files; `protocol` says how it was run, where it is not the usual way.
 fn write_fewshot(result: &SuiteResult, protocol: &[String], out: &Path) -> anyhow::Result<()> {
+    let facts = result.facts.as_ref().map(ToString::to_string);
     let report = Report {
         title: format!("Few labels: {}", result.set),
         summary: result
@@ -210,8 +222,8 @@ fn write_fewshot(result: &SuiteResult, protocol: &[String], out: &Path) -> anyho
             .chain(result.promises.iter().map(|promise| format!("{promise}. ")))
             .collect(),
         few_shot: Some(FewShotTable { result: result.clone(), ours: "surco".into() }),
-        tables: by_class(result).into_iter().collect(),
-        assumed: protocol.to_vec(),
+        tables: by_class(result).into_iter().chain(by_zone(result)).collect(),
+        assumed: protocol.iter().cloned().chain(facts).collect(),
         ..Report::default()
     };
     let files = [
@@ -220,7 +232,14 @@ fn write_fewshot(result: &SuiteResult, protocol: &[String], out: &Path) -> anyho
         ("table.md", markdown(result)),
         ("report.html", render_report(&report)?),
     ];
-    write_files(out, &files)
+    let zones = zones_csv(result).map(|text| ("zones.csv", text));
+    write_files(out, &files.into_iter().chain(zones).collect::<Vec<_>>())
+}
+
+/// Name and folder of an option's `NAME=DIR`.
+fn named_folder<'a>(option: &str, text: &'a str) -> Result<(&'a str, &'a str), Usage> {
+    let parts = text.split_once('=').filter(|(name, dir)| !name.is_empty() && !dir.is_empty());
+    parts.ok_or_else(|| Usage(format!("{option} {text}: expected NAME=DIR")))
 }
 
 /// Writes files of these names and texts into a folder, which is made.

@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use surco_core::CellId;
-use surco_map::{ClassMap, Task, classify, load_task, write_map};
-use surco_net::Device;
+use surco_map::{
+    ClassMap, NumberMap, NumberTask, Task, classify, foretell, load_number_task, load_task,
+    write_map, write_numbers,
+};
+use surco_net::{Device, Model};
 use surco_store::Store;
 
 use crate::exit::{BadInput, Usage};
@@ -13,7 +16,8 @@ use crate::screen::Screen;
 
 /// Maps a cell of a store with an adapted model
 ///
-/// Writes a Cloud Optimized GeoTIFF of classes with colours and names, and its confidence beside it.
+/// Writes a Cloud Optimized GeoTIFF of classes with colours and names, and its confidence beside it; of a task with a number,
+/// that number and, as NAME.width.tif, the width of its interval.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  surco map --task task --store valley --out map.tif")]
 pub(crate) struct Args {
@@ -36,9 +40,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Result<u64> {
     let (model, weights) = released::model(args.model.as_deref(), device)?;
-    let task = load_task(&args.task, &weights)?;
+    let number = load_number_task(&args.task, &weights)?;
     let store = Store::open(&args.store)?;
     let cell = choose(&store, args.cell.as_deref())?;
+    if let Some(task) = &number {
+        return map_numbers(args, (&store, &cell), &model, task, (device, screen));
+    }
+    let task = load_task(&args.task, &weights)?;
     let started = std::time::Instant::now();
     let map = classify(&store, &cell, &model, &task, device, screen)?;
     write_map(&map, &task.legend, &args.out)?;
@@ -58,6 +66,40 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
     for (class, ha) in areas {
         text += &format!("\n{class:<24} {ha:>10.1}");
     }
+    screen.result(&json, &text)?;
+    Ok(0)
+}
+
+/// Maps a number, and the width of its interval.
+fn map_numbers(
+    args: &Args,
+    (store, cell): (&Store, &CellId),
+    model: &Model,
+    task: &NumberTask,
+    (device, screen): (&Device, &Screen),
+) -> anyhow::Result<u64> {
+    let started = std::time::Instant::now();
+    let map = foretell(store, cell, model, task, device, screen)?;
+    write_numbers(&map, task, &args.out)?;
+    let NumberMap { number, width, .. } = &map;
+    let mean = |values: &ndarray::Array2<f32>| {
+        let seen = || values.iter().filter(|v| v.is_finite()).map(|v| f64::from(*v));
+        seen().sum::<f64>() / seen().count() as f64
+    };
+    let (mean_number, mean_width) = (mean(number), mean(width));
+    let json = serde_json::json!({
+        "map": args.out, "width": args.out.with_extension("width.tif"), "cell": cell.to_string(),
+        "seconds": started.elapsed().as_secs_f64(), "number": task.number, "level": task.level,
+        "mean": mean_number, "mean_width": mean_width,
+    });
+    let text = format!(
+        "{}: {} × {} pixels of {}\nmean of the pixels {mean_number:.3}, their {:.0} % intervals {mean_width:.3} wide",
+        args.out.display(),
+        number.nrows(),
+        number.ncols(),
+        task.number,
+        100.0 * task.level
+    );
     screen.result(&json, &text)?;
     Ok(0)
 }

@@ -48,21 +48,51 @@ pub(crate) fn run(args: &Args, devices: &[Device], screen: &Screen) -> anyhow::R
         "series": { "train": pool.train.len(), "validation": pool.validation.len() },
         "tokens": tokens,
         "seconds": seconds,
+        "pretexts": pretexts_json(&done.curve),
         "throughput": throughput_json(done.throughput),
         "weights_sha256": done.weights_sha256,
     });
     let text = format!(
-        "{} steps in {seconds:.1} s, loss {:.4} → {:.4}, validation {:.4} → {:.4}\n{}\nmodel: {}",
+        "{} steps in {seconds:.1} s, loss {:.4} → {:.4}, validation {:.4} → {:.4}\n{}{}\nmodel: {}",
         config.steps,
         done.curve.mean_loss(false).unwrap_or(f64::NAN),
         done.curve.mean_loss(true).unwrap_or(f64::NAN),
         done.curve.first_validation().unwrap_or(f64::NAN),
         done.curve.last_validation().unwrap_or(f64::NAN),
+        pretexts_text(&done.curve),
         throughput_text(done.throughput),
         config.out.join("model").display()
     );
     screen.result(&json, &text)?;
     Ok(0)
+}
+
+/// The validation of each pretext of a mixture, first and last.
+fn validations(curve: &Curve) -> Vec<(&str, Option<f64>, Option<f64>)> {
+    let of = |name| {
+        let measured = || {
+            let losses = curve.0.iter().filter_map(move |p| p.pretexts.get(name));
+            losses.filter_map(|loss| loss.validation)
+        };
+        (name, measured().next(), measured().next_back())
+    };
+    curve.pretexts().into_iter().map(of).collect()
+}
+
+fn pretexts_json(curve: &Curve) -> serde_json::Value {
+    let of = |(name, first, last): (&str, Option<f64>, Option<f64>)| {
+        let losses = serde_json::json!({ "validation_first": first, "validation_last": last });
+        (name.to_string(), losses)
+    };
+    validations(curve).into_iter().map(of).collect::<serde_json::Map<_, _>>().into()
+}
+
+fn pretexts_text(curve: &Curve) -> String {
+    let of = |(name, first, last): (&str, Option<f64>, Option<f64>)| {
+        let [first, last] = [first, last].map(|loss| loss.unwrap_or(f64::NAN));
+        format!("{name}: validation {first:.4} → {last:.4}\n")
+    };
+    validations(curve).into_iter().map(of).collect()
 }
 
 /// Throughput in JSON.
@@ -89,11 +119,16 @@ pub(crate) fn throughput_text(speed: Throughput) -> String {
     )
 }
 
-/// Draws the loss curve of a run that ended or was stopped beside its metrics.
+/// Draws the loss curve of a run that ended or was stopped beside its metrics, and that of each pretext of a mixture.
 pub(crate) fn drawn<T>(trained: Result<T, LearnError>, out: &Path) -> anyhow::Result<T> {
     if matches!(trained, Ok(_) | Err(LearnError::Stopped { .. })) {
-        let svg = surco_eval::report::curve_svg(&report_curve(&Curve::read(out)?, "loss"));
+        let curve = Curve::read(out)?;
+        let svg = surco_eval::report::curve_svg(&report_curve(&curve, "loss"));
         surco_core::write_whole(&out.join("loss.svg"), svg.as_bytes())?;
+        for name in curve.pretexts() {
+            let svg = surco_eval::report::curve_svg(&pretext_curve(&curve, name));
+            surco_core::write_whole(&out.join(format!("loss_{name}.svg")), svg.as_bytes())?;
+        }
     }
     Ok(trained?)
 }
@@ -109,5 +144,22 @@ pub(crate) fn report_curve(curve: &Curve, measure: &str) -> surco_eval::report::
         measure: measure.into(),
         higher_is_better: false,
         points: curve.0.iter().map(point).collect(),
+    }
+}
+
+/// The curve of one pretext of a mixture. What a step lacks is no number, which charts leave out.
+fn pretext_curve(curve: &Curve, name: &str) -> surco_eval::report::Curve {
+    let point = |p: &surco_learn::CurvePoint| {
+        let losses = p.pretexts.get(name)?;
+        Some(surco_eval::report::CurvePoint {
+            step: p.step,
+            train: losses.loss.unwrap_or(f64::NAN),
+            validation: losses.validation,
+        })
+    };
+    surco_eval::report::Curve {
+        measure: format!("{name} loss"),
+        higher_is_better: false,
+        points: curve.0.iter().filter_map(point).collect(),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use surco_map::{Task, read_task};
+use surco_map::{read_number_task, read_task};
 
 use crate::exit::BadInput;
 use crate::screen::Screen;
@@ -13,7 +13,7 @@ const DEEPEST: usize = 4;
 
 /// Lists the tasks in a folder: what each tells apart, on which weights, from how many labels
 ///
-/// A task is a folder with task.json, as `surco adapt` writes it. Any number of them share one model.
+/// A task is a folder with task.json or number.json, as `surco adapt` writes it. Any number of them share one model.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  surco tasks maule --find vineyard")]
 pub(crate) struct Args {
@@ -33,9 +33,7 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
     folders.sort_unstable();
     let mut found = Vec::new();
     for folder in folders {
-        let task = read_task(&folder)?;
-        let bytes = std::fs::metadata(folder.join("task.json"))?.len();
-        let listed = Listed::of(&folder, &task, bytes);
+        let listed = Listed::of(folder)?;
         if args.find.as_ref().is_none_or(|text| listed.holds(text)) {
             found.push(listed);
         }
@@ -54,7 +52,7 @@ fn total(found: &[Listed]) -> u64 {
 }
 
 fn walk(folder: &Path, deeper: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    if folder.join("task.json").is_file() {
+    if ["task.json", "number.json"].iter().any(|name| folder.join(name).is_file()) {
         found.push(folder.into());
         return Ok(());
     }
@@ -67,10 +65,21 @@ fn walk(folder: &Path, deeper: usize, found: &mut Vec<PathBuf>) -> std::io::Resu
     Ok(())
 }
 
+/// Days since 1970 as dates.
+fn days((first, end): (i32, i32)) -> [String; 2] {
+    let day = |day: i32| {
+        jiff::civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(day)).to_string()
+    };
+    [day(first), day(end)]
+}
+
 #[derive(serde::Serialize)]
 struct Listed {
     folder: PathBuf,
+    /// What it tells apart; empty if it foretells a number.
     classes: Vec<String>,
+    /// The number it foretells.
+    number: Option<String>,
     labels: usize,
     /// First day and the day after the last.
     window: [String; 2],
@@ -79,33 +88,51 @@ struct Listed {
 }
 
 impl Listed {
-    fn of(folder: &Path, task: &Task, bytes: u64) -> Self {
-        let day = |day: i32| {
-            jiff::civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(day)).to_string()
-        };
-        Self {
-            folder: folder.into(),
-            classes: task.legend.classes().iter().map(|c| c.name.clone()).collect(),
-            labels: task.labels.iter().sum(),
-            window: [day(task.window.0), day(task.window.1)],
-            weights_sha256: task.weights_sha256.clone(),
-            bytes,
+    fn of(folder: PathBuf) -> anyhow::Result<Self> {
+        let bytes =
+            |name: &str| Ok::<u64, std::io::Error>(std::fs::metadata(folder.join(name))?.len());
+        if let Some(task) = read_number_task(&folder)? {
+            return Ok(Self {
+                classes: Vec::new(),
+                number: Some(task.number),
+                labels: task.labels,
+                window: days(task.window),
+                weights_sha256: task.weights_sha256,
+                bytes: bytes("number.json")?,
+                folder,
+            });
         }
+        let task = read_task(&folder)?;
+        Ok(Self {
+            classes: task.legend.classes().iter().map(|c| c.name.clone()).collect(),
+            number: None,
+            labels: task.labels.iter().sum(),
+            window: days(task.window),
+            weights_sha256: task.weights_sha256,
+            bytes: bytes("task.json")?,
+            folder,
+        })
     }
 
     fn holds(&self, text: &str) -> bool {
         let text = text.to_lowercase();
         let path = self.folder.display().to_string();
-        self.classes.iter().chain([&path]).any(|t| t.to_lowercase().contains(&text))
+        self.classes
+            .iter()
+            .chain(&self.number)
+            .chain([&path])
+            .any(|t| t.to_lowercase().contains(&text))
     }
 
     fn line(&self) -> String {
-        let Self { folder, classes, labels, window, weights_sha256, bytes } = self;
+        let Self { folder, classes, number, labels, window, weights_sha256, bytes } = self;
+        let what =
+            number.as_ref().map_or_else(|| classes.join(", "), |n| format!("the number {n}"));
         let weights = weights_sha256.get(..12).unwrap_or(weights_sha256);
         format!(
             "{}: {} | {labels} labels, {} to {}, weights {weights}, {} kB",
             folder.display(),
-            classes.join(", "),
+            what,
             window[0],
             window[1],
             bytes.div_ceil(1000)

@@ -104,3 +104,42 @@ fn labels_of_another_year_or_with_swapped_axes_are_refused() {
     );
     assert!(!out.exists());
 }
+
+/// The valley's classes, two of them in Spanish and one as a code of HCAT, are one legend.
+#[test]
+fn classes_are_named_by_a_shared_legend_or_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    let points = fs::read_to_string(&valley().points).unwrap();
+    let labels = scratch.path().join("campo.geojson");
+    let out = scratch.path().join("task");
+    let text = points
+        .replace("winter wheat", "TRIGO")
+        .replace("maize", "3301010600")
+        .replace("native forest", "Bosque Nativo");
+    fs::write(&labels, &text).unwrap();
+    let run = Run::of(adapt(&labels, &out).args(["--legend=hcat", "--level=2", "--json"]));
+    let told = run.json();
+    assert_eq!(
+        told["classes"],
+        serde_json::json!(["arable_crops", "permanent_crops_perennial", "tree_wood_forest"])
+    );
+    assert_eq!(told["legend"]["legend"], "hcat");
+    assert_eq!(told["legend"]["level"], 2);
+    let became = told["legend"]["classes"].as_array().unwrap();
+    let labels_of =
+        |from: &str| became.iter().find(|r| r["from"] == from).unwrap()["labels"].clone();
+    assert!(
+        labels_of("TRIGO").as_u64().unwrap() > 0 && labels_of("3301010600").as_u64().unwrap() > 0
+    );
+    fs::write(&labels, text.replace("TRIGO", "trigoo")).unwrap();
+    let asks = |legend: &str| {
+        let mut command = adapt(&labels, &scratch.path().join("none"));
+        command.args(["--legend", legend, "--level=2"]);
+        command
+    };
+    refused(&mut asks("hcat"), 3, &["campo.geojson", "legend hcat does not know `trigoo` (like "]);
+    refused(&mut asks("fao"), 2, &["unknown legend `fao`", "worldcereal"]);
+    let mut deep = adapt(&labels, &out);
+    refused(deep.args(["--legend=ciren", "--level=4"]), 2, &["ciren has levels 1 to 3, not 4"]);
+    assert!(!scratch.path().join("none").exists());
+}

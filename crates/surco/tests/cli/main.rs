@@ -12,6 +12,8 @@ mod forecast;
 mod help;
 mod kill;
 mod labels;
+mod learner;
+mod numbers;
 mod path;
 mod refusals;
 mod scale;

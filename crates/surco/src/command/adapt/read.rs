@@ -5,8 +5,8 @@ use std::path::Path;
 
 use surco_core::Window;
 use surco_data::{
-    BatchSpec, Cube, LabelError, LabelsAsked, LeftOut, Sample, SeriesWindow, SpectralBand,
-    read_cube, read_labels,
+    BatchSpec, Cube, LabelError, Labels, LabelsAsked, LeftOut, LeftOutPixels, Named, Naming,
+    Sample, SeriesWindow, SpectralBand, read_cube, read_labels,
 };
 use surco_learn::MOST_UNLABELLED;
 use surco_net::Model;
@@ -23,12 +23,15 @@ pub(crate) struct LabelFile<'a> {
     pub(crate) path: &'a Path,
     pub(crate) class_column: Option<&'a str>,
     pub(crate) epsg: Option<u32>,
+    pub(crate) naming: Option<Naming>,
+    /// Whether the column holds numbers in the stead of classes.
+    pub(crate) numbers: bool,
 }
 
 impl<'a> LabelFile<'a> {
     /// A file that says all of itself.
     pub(crate) fn at(path: &'a Path) -> Self {
-        Self { path, class_column: None, epsg: None }
+        Self { path, class_column: None, epsg: None, naming: None, numbers: false }
     }
 }
 
@@ -51,6 +54,10 @@ pub(crate) struct OfLabels {
     pub(crate) assumed: Vec<String>,
     /// Labels that are not used.
     pub(crate) left_out: LeftOut,
+    /// Pixels of theirs that are not used.
+    pub(crate) left_out_pixels: LeftOutPixels,
+    /// What classes became in a shared legend.
+    pub(crate) named: Option<Named>,
 }
 
 /// Reads the labelled pixels of a store, at most `per_class` of each class in each cell.
@@ -64,8 +71,9 @@ pub(crate) fn read_labelled(
     let store = Store::open(store)?;
     let cells = store.cells()?;
     let images = days_of_store(&store, &cells)?;
-    let LabelFile { path, class_column, epsg } = *file;
-    let mut labels = read_labels(path, &LabelsAsked { class_column, epsg, images })?;
+    let LabelFile { path, class_column, epsg, naming, numbers } = *file;
+    let asked = LabelsAsked { class_column, epsg, images, naming, numbers };
+    let mut labels = read_labels(path, &asked)?;
     let mut read = Read {
         labelled: Labelled::default(),
         bands: Vec::new(),
@@ -81,14 +89,20 @@ pub(crate) fn read_labelled(
         let reader = store.cell(&cell)?;
         let size = (reader.rows, reader.cols);
         grids.push((reader.georef, size));
-        let here = match labels.on(&reader.georef, size) {
+        let here = match labels.ground(&reader.georef, size) {
             Ok(here) => here,
-            Err(error @ (LabelError::Nowhere { .. } | LabelError::Swapped { .. })) => {
+            Err(
+                error @ (LabelError::Nowhere { .. }
+                | LabelError::Swapped { .. }
+                | LabelError::OtherSystem { .. }),
+            ) => {
                 nowhere = Some(error);
                 continue;
             }
             Err(error) => return Err(error.into()),
         };
+        labels.left_out_pixels.contradicted += here.contradicted;
+        let here = here.points;
         let window = Window { row: 0, col: 0, rows: reader.rows, cols: reader.cols };
         let cube = read_cube(&store, &SeriesWindow { cell, window }, None)?;
         used.extend(here.iter().map(|point| point.feature));
@@ -111,9 +125,11 @@ pub(crate) fn read_labelled(
     }
     labels.leave_out_unused(&used, &grids);
     say_of_labels(&labels, screen);
-    read.told = OfLabels { assumed: labels.assumed, left_out: labels.left_out };
+    let Labels { assumed, left_out, left_out_pixels, named, .. } = labels;
+    read.told = OfLabels { assumed, left_out, left_out_pixels, named };
     let file = path.display();
-    match read.labelled.names().as_slice() {
+    let names = read.labelled.names();
+    match names.as_slice() {
         [] => {
             let text = format!(
                 "labels {file}: no labelled pixel is in the store or was ever seen clearly"
@@ -121,7 +137,8 @@ pub(crate) fn read_labelled(
             Err(BadInput(text).into())
         }
         [one] => {
-            let text = format!("labels {file} hold one class ({one}): at least two are needed");
+            let what = if numbers { "number" } else { "class" };
+            let text = format!("labels {file} hold one {what} ({one}): at least two are needed");
             Err(BadInput(text).into())
         }
         _ => Ok(read),

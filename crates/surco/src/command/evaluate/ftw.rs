@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use rayon::prelude::*;
-use surco_eval::fields::{FieldCounts, FieldScore, FieldScores, count_fields};
+use surco_eval::fields::{FieldCounts, FieldScore, FieldScores, chips_csv, count_fields};
+use surco_eval::report::markdown_protocol;
 use surco_eval::suite::{Suite, SuiteName};
 use surco_raster::cog::CogFile;
 
@@ -65,7 +66,7 @@ pub(super) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
     if let Some(out) = &args.out {
         let files = [
             ("table.json", serde_json::to_string_pretty(&scored)?),
-            ("table.csv", csv(&scored)),
+            ("table.csv", chips_csv(scored.chips.iter().map(|c| (c.name.as_str(), c.counts)))),
             ("table.md", markdown(&scored)),
         ];
         write_files(out, &files)?;
@@ -100,15 +101,6 @@ fn chip(args: &Args, name: String) -> anyhow::Result<Chip> {
     Ok(Chip { name, counts })
 }
 
-fn csv(scored: &Scored) -> String {
-    let mut text = String::from("chip,intersection,union,found,invented,missed\n");
-    for Chip { name, counts } in &scored.chips {
-        let FieldCounts { intersection, union, found, invented, missed } = counts;
-        text += &format!("{name},{intersection},{union},{found},{invented},{missed}\n");
-    }
-    text
-}
-
 fn markdown(scored: &Scored) -> String {
     let FieldScores { chips, counts, pixel_iou, precision, recall, f1 } = &scored.scores;
     let row = |name: &str, FieldScore { value, low, high }: &FieldScore| {
@@ -124,7 +116,5 @@ fn markdown(scored: &Scored) -> String {
     text += &row("precision of fields", precision);
     text += &row("recall of fields", recall);
     text += &row("F1 of fields", f1);
-    text += "\n## How it was measured\n\n";
-    scored.protocol.iter().for_each(|p| text += &format!("- {p}\n"));
-    text
+    text + &markdown_protocol(&scored.protocol)
 }

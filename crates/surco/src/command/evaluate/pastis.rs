@@ -10,14 +10,17 @@ use surco_core::Progress;
 use surco_data::Sample;
 use surco_data::eurocropsml::parcel_bands;
 use surco_data::pastis::{Patch, PatchPixels, VOID, read_patches, read_pixels};
+use surco_eval::folds::shuffle;
 use surco_eval::forest::{RandomForest, TREES};
 use surco_eval::metrics::Confusion;
 use surco_eval::pretraining::{ProbeTask, RANDOM, RAW_FOREST, RAW_LOGISTIC, linear_probe};
+use surco_eval::reconstruction::interpolated;
 use surco_eval::segmentation::{SegmentationTable, SegmentationTask, csv, html, markdown};
 use surco_eval::suite::SuiteName;
 use surco_net::{Device, Model, embed, fresh};
 
 use super::write_files;
+use crate::compare::band_series;
 use crate::exit::BadInput;
 use crate::released;
 use crate::screen::Screen;
@@ -192,9 +195,7 @@ fn draw(folder: &Path, patches: &[Patch], pixels: usize, screen: &Screen) -> any
 fn half(points: &[usize], seed: u64) -> Vec<usize> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut points = points.to_vec();
-    for i in (1..points.len()).rev() {
-        points.swap(i, rng.random_range(0..=i));
-    }
+    shuffle(&mut points, &mut rng);
     points.truncate(points.len().div_ceil(2));
     points
 }
@@ -228,21 +229,8 @@ fn raw_values(samples: &[Sample], first: i32, last: i32) -> Array2<f64> {
     let days: Vec<i32> = (first..=last).step_by(EVERY_D).collect();
     let mut values = Array2::zeros((samples.len(), days.len() * bands));
     for (sample, mut row) in samples.iter().zip(values.rows_mut()) {
-        for (t, &day) in days.iter().enumerate() {
-            let after = sample.days.partition_point(|d| *d < day).min(sample.len() - 1);
-            let before = if sample.days[after] > day { after.saturating_sub(1) } else { after };
-            let (from, to) = (sample.days[before], sample.days[after]);
-            let share = if to > from && day < to {
-                f64::from(day - from) / f64::from(to - from)
-            } else {
-                1.0
-            };
-            let share = if day < from { 0.0 } else { share };
-            for b in 0..bands {
-                let [low, high] = [before, after].map(|at| f64::from(sample.date(at, bands)[b]));
-                row[t * bands + b] = low + share * (high - low);
-            }
-        }
+        let all = interpolated(&band_series(sample, bands, 0), &days);
+        row.iter_mut().zip(&all).for_each(|(to, &value)| *to = f64::from(value));
     }
     values
 }

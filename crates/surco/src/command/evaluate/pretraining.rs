@@ -2,8 +2,10 @@
 
 mod frozen;
 mod sets;
+mod shallow;
 mod tuned;
 mod unseen;
+mod windows;
 
 use std::path::{Path, PathBuf};
 
@@ -11,9 +13,10 @@ use surco_core::Progress;
 use surco_data::{Sample, SpectralBand};
 use surco_eval::geobench::runs_csv;
 use surco_eval::pretraining::{
-    Column, Measured, PretrainingTable, RANDOM, RAW_FOREST, RAW_LOGISTIC, Scores, SetTable, Splits,
-    csv, draw_splits, html, markdown,
+    Column, Measured, PretrainingTable, RANDOM, RANDOM_UBARN, RAW_FOREST, RAW_LOGISTIC, Scores,
+    SetTable, Splits, csv, draw_splits, html, markdown,
 };
+use surco_learn::Protocol;
 use surco_net::{
     AnyModel, Device, FORECAST_FILES, Forecaster, Model, ModelConfig, Sight, embed, fresh,
     load_forecaster,
@@ -52,6 +55,12 @@ pub(super) struct Args {
     /// Hidden dates, dates to come and places seen on two sets of dates are asked about in there too.
     #[arg(long, value_name = "W,S,E,N", allow_hyphen_values = true, requires = "store")]
     within: Option<Area>,
+    /// At most so many labelled pixels of each class of the store, for every row, and what lies around them
+    ///
+    /// U-BARN reads windows of 16 × 16 pixels around them, and has the columns of its makers besides: a shallow decoder behind the
+    /// encoder, frozen (FR) and fine-tuned (FT), beside random weights.
+    #[arg(long, value_name = "N", requires = "store")]
+    windows: Option<usize>,
     /// Number of seeds
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(3..))]
     seeds: u64,
@@ -151,9 +160,15 @@ fn measure(
     let mut found = frozen::raw(round, screen)?;
     found.extend(frozen::embedded(round, entrants, device, screen)?);
     found.extend(tuned::all(round, tuned, device, screen)?);
+    let protocols = [Protocol::Frozen, Protocol::FineTuned];
+    let protocols = if tuned.is_empty() { &protocols[..1] } else { &protocols };
+    found.extend(shallow::all(round, entrants, protocols, device, screen)?);
     found.sort_by_key(|score| score.seed);
     let mut scores = Scores::default();
     entrants.iter().for_each(|e| scores.row(&e.name, e.beside.as_deref()));
+    if found.iter().any(|score| score.model == RANDOM_UBARN) {
+        scores.row(RANDOM_UBARN, None);
+    }
     [RAW_FOREST, RAW_LOGISTIC].iter().for_each(|name| scores.row(name, None));
     found.iter().for_each(|s| scores.add(&s.model, s.column, s.value));
     Ok(SetTable::new(&round.set.name, round.splits, &scores))
@@ -164,10 +179,7 @@ fn entrants(args: &Args, device: &Device) -> anyhow::Result<(Vec<Entrant>, Vec<M
     let (mut entrants, mut measured) = (Vec::new(), Vec::new());
     let mut forms: Vec<ModelConfig> = Vec::new();
     for text in &args.models {
-        let parts = text.split_once('=').filter(|(name, dir)| !name.is_empty() && !dir.is_empty());
-        let Some((name, folder)) = parts else {
-            return Err(Usage(format!("--model {text}: expected NAME=DIR")).into());
-        };
+        let (name, folder) = super::named_folder("--model", text)?;
         if measured.iter().any(|m: &Measured| m.name == name) {
             return Err(Usage(format!("--model {text}: the name {name} is given twice")).into());
         }
@@ -179,8 +191,9 @@ fn entrants(args: &Args, device: &Device) -> anyhow::Result<(Vec<Entrant>, Vec<M
         let model = match model {
             AnyModel::Surco(model) => *model,
             system => {
+                let beside = matches!(system, AnyModel::UBarn(_)).then(|| RANDOM_UBARN.to_string());
                 let (models, system) = (Vec::new(), Some(system));
-                entrants.push(Entrant { name, beside: None, models, system, forecaster: None });
+                entrants.push(Entrant { name, beside, models, system, forecaster: None });
                 continue;
             }
         };
@@ -239,7 +252,13 @@ fn embedding(
 }
 
 fn protocol(args: &Args) -> Vec<String> {
-    vec![
+    let windows = args.windows.map(|most| {
+        format!(
+            "At most {most} labelled pixels of each class of the store. U-BARN reads windows of 16 × 16 pixels around them on at most {} dates, seen whole. FR: its encoder frozen, under one learned query over dates and a linear map (300 steps of 16 windows); FT: both trained (100 steps of 8). Nothing is chosen by validation blocks there. Windows of different blocks may share pixels, never labels.",
+            windows::MOST_DATES
+        )
+    });
+    let mut lines = vec![
         format!(
             "{} seeds. Each draws a new split by block: about three fifths of the blocks to learn from, a fifth to choose settings by, a fifth judged on; no block lies in two parts.",
             args.seeds
@@ -251,7 +270,9 @@ fn protocol(args: &Args) -> Vec<String> {
         "Published systems are frozen: probe and kNN of their own embedding. Where one cannot read a set it says why, and its row stays empty.".into(),
         "Random weights are drawn anew for each seed. Raw values are the same reflectances with gaps filled in time, and NDVI; their rows stand under probe.".into(),
         "Differences are paired by seed; intervals are 95 %, Student's t widened because splits of one set share points (Nadeau and Bengio 2003).".into(),
-    ]
+    ];
+    lines.extend(windows);
+    lines
 }
 
 fn write(table: &PretrainingTable, out: &Path) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use ndarray::{Array2, Axis, s};
 use surco_core::Progress;
 use surco_data::{Sample, SeriesTable, read_table};
 use surco_eval::folds::block_folds;
-use surco_eval::regression::{Errors, Growth, RegressionForest, beside};
+use surco_eval::regression::{Errors, Growth, RegressionForest, beside, half_width};
 use surco_eval::spread::{Paired, Spread};
 use surco_net::{Device, Model, embed, fresh};
 
@@ -320,10 +320,7 @@ impl Asked<'_> {
         if let Some(x) = &features.random {
             random = of(x, Growth::EXTRA)?;
         }
-        let mut off: Vec<f64> =
-            best.iter().zip(&given).map(|(said, truth)| (said - truth).abs()).collect();
-        off.sort_by(f64::total_cmp);
-        let place = ((off.len() + 1) as f64 * COVERAGE).ceil() as usize;
+        let off = best.iter().zip(&given).map(|(said, truth)| (said - truth).abs()).collect();
         let methods = vec![
             vec![mean; self.test.len()],
             of(&features.values, Growth::Bootstrap)?,
@@ -332,7 +329,7 @@ impl Asked<'_> {
             plain,
             ours,
         ];
-        Ok(Said { methods, chosen, half: off[place.min(off.len()) - 1] })
+        Ok(Said { methods, chosen, half: half_width(off, COVERAGE) })
     }
 
     fn forest(

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use surco_data::read_table;
-use surco_eval::fewshot::{Row, SeriesBand, SeriesSet, fold_episodes, run_baselines};
+use surco_eval::fewshot::{
+    Facts, Row, SeriesBand, SeriesSet, fold_episodes, run_baselines, zones_of,
+};
 
 use crate::exit::BadInput;
+use crate::memory::busy_ms;
 use crate::screen::Screen;
 
 /// Fewest points of a class.
@@ -87,7 +90,12 @@ pub(super) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
     let scores = |blocks: &[u64]| {
         run_baselines(&view, &fold_episodes(&labels, blocks, FOLDS, args.seeds), 0, screen)
     };
+    let began = busy_ms();
     let (random, blocked) = (scores(&each)?, scores(&blocks)?);
+    let cpu_s = busy_ms().zip(began).map(|(end, began)| (end - began) / 1000.0);
+    let zones = zones_of(points.iter().map(|&p| set.places[p]));
+    let episodes = fold_episodes(&labels, &blocks, FOLDS, args.seeds);
+    let facts = Facts::of(points.len(), &episodes, zones, cpu_s);
     let pair = |r: &Row| {
         let b = blocked.iter().find(|b| b.method == r.method)?;
         Some(Beside {
@@ -109,7 +117,7 @@ pub(super) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
         )
     };
     let text = format!(
-        "{}: {} points, {} blocks, {FOLDS} folds, {} seeds, balanced accuracy in %\n{:<14}{:>14}{:>14}{:>9}{}\nthe random split is leaky: neighbours of what was learned are asked about; quote the blocked one",
+        "{}: {} points, {} blocks, {FOLDS} folds, {} seeds, balanced accuracy in %\n{:<14}{:>14}{:>14}{:>9}{}\nthe random split is leaky: neighbours of what was learned are asked about; quote the blocked one\n{facts}",
         set.name,
         points.len(),
         count,
@@ -122,7 +130,7 @@ pub(super) fn run(args: &Args, screen: &Screen) -> anyhow::Result<u64> {
     );
     let json = serde_json::json!({
         "set": set.name, "points": points.len(), "blocks": count, "folds": FOLDS,
-        "seeds": args.seeds, "metric": "balanced accuracy", "rows": rows,
+        "seeds": args.seeds, "metric": "balanced accuracy", "rows": rows, "facts": facts,
     });
     screen.result(&json, &text)?;
     Ok(0)

@@ -114,11 +114,15 @@ fn embeddings(
     (device, screen): (&Device, &Screen),
 ) -> Option<Vec<Array2<f32>>> {
     let (bands, window) = (&round.set.bands, round.set.window);
+    let samples: Vec<&Sample> = match &round.set.windows {
+        Some(windows) if entrant.ubarn().is_some() => windows.iter().collect(),
+        Some(_) | None => samples.to_vec(),
+    };
     let Some(system) = &entrant.system else {
-        let of = |model| embedding(model, samples, bands, window, device);
+        let of = |model| embedding(model, &samples, bands, window, device);
         return Some(entrant.models.iter().map(of).collect());
     };
-    match system.embed(samples, bands, window) {
+    match system.embed(&samples, bands, window) {
         Ok(embedded) => Some(vec![embedded]),
         Err(error) => {
             screen.say(&format!("{} cannot read {}: {error}", entrant.name, round.set.name));

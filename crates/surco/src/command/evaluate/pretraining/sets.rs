@@ -1,5 +1,6 @@
 //! Labelled sets as the protocol reads them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -9,9 +10,11 @@ use surco_eval::fewshot::SeriesBand;
 use surco_eval::prepare::{columns, fill_gaps, red_and_nir};
 
 use super::Args;
+use super::windows::{Place, around};
 use crate::command::adapt::{LabelFile, read_labelled};
-use crate::compare::{columns_of, on_one_axis};
+use crate::compare::{columns_of, on_one_axis, spread_over};
 use crate::exit::{BadInput, Usage};
+use crate::learning::Labelled;
 use crate::screen::Screen;
 
 /// West, south, east and north in degrees.
@@ -45,6 +48,8 @@ impl Area {
 pub(super) struct LabelledSet {
     pub(super) name: String,
     pub(super) samples: Vec<Sample>,
+    /// What lies around each point, where it is asked for.
+    pub(super) windows: Option<Vec<Sample>>,
     pub(super) bands: Vec<SpectralBand>,
     pub(super) window: (i32, i32),
     pub(super) labels: Vec<String>,
@@ -87,6 +92,7 @@ fn table(folder: &Path) -> anyhow::Result<LabelledSet> {
         .collect();
     Ok(LabelledSet {
         samples: (0..points).map(|p| table.sample(p)).collect(),
+        windows: None,
         window: table.window(),
         raw: raw(&values, &table.days, &own),
         blocks: table.block_numbers(),
@@ -104,9 +110,16 @@ fn pixels(
 ) -> anyhow::Result<LabelledSet> {
     let read = read_labelled(store, &LabelFile::at(labels), args.block_m, usize::MAX, screen)?;
     let own = &read.labelled;
-    let inside: Vec<usize> = (0..own.samples.len())
+    let mut inside: Vec<usize> = (0..own.samples.len())
         .filter(|&p| args.within.is_none_or(|area| area.holds(own.samples[p].site.lonlat)))
         .collect();
+    let windows = match args.windows {
+        Some(most) => {
+            let windows = with_windows(&mut inside, own, (store, most), screen)?;
+            Some(windows)
+        }
+        None => None,
+    };
     if inside.is_empty() {
         let text = format!("labels {}: none lies in the area of --within", labels.display());
         return Err(BadInput(text).into());
@@ -118,11 +131,38 @@ fn pixels(
         name,
         raw: raw(&values, &days, &columns_of(&read.bands, &read.names)),
         samples,
+        windows,
         labels: inside.iter().map(|&p| own.classes[p].clone()).collect(),
         blocks: inside.iter().map(|&p| own.blocks[p]).collect(),
         bands: read.bands,
         window: read.window,
     })
+}
+
+/// Keeps at most so many points of each class, those that have a window of their own, and gives the windows.
+fn with_windows(
+    points: &mut Vec<usize>,
+    labelled: &Labelled,
+    (store, most): (&Path, usize),
+    screen: &Screen,
+) -> anyhow::Result<Vec<Sample>> {
+    let mut by_class: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for &point in points.iter() {
+        by_class.entry(&labelled.classes[point]).or_default().push(point);
+    }
+    let asked: Vec<usize> = by_class.values().flat_map(|all| spread_over(all, most)).collect();
+    let place =
+        |&p: &usize| Place { at_m: labelled.places[p], lonlat: labelled.samples[p].site.lonlat };
+    let found = around(store, &asked.iter().map(place).collect::<Vec<_>>())?;
+    let kept: (Vec<usize>, Vec<Sample>) =
+        asked.iter().zip(found).filter_map(|(&p, window)| Some((p, window?))).unzip();
+    screen.say(&format!(
+        "{} of {} labelled pixels asked for are used; the others have no window that two dates show whole",
+        kept.0.len(),
+        asked.len()
+    ));
+    *points = kept.0;
+    Ok(kept.1)
 }
 
 fn raw(values: &Array3<f32>, days: &[i32], bands: &[SeriesBand]) -> Array2<f64> {

@@ -20,6 +20,7 @@ use surco_store::Store;
 
 use super::sets::Area;
 use super::{Args, Entrant, embedding, go_on};
+use crate::compare::band_series;
 use crate::compare::columns_of;
 use crate::exit::BadInput;
 use crate::learning::{block_number, block_of};
@@ -160,11 +161,7 @@ impl Pixels {
     }
 
     fn bands(&self, bands: usize) -> Vec<BandSeries> {
-        let one = |(sample, &block): (&Sample, &u64)| BandSeries {
-            days: sample.days.clone(),
-            values: Array2::from_shape_fn((sample.len(), bands), |(t, b)| sample.date(t, bands)[b]),
-            block,
-        };
+        let one = |(sample, &block): (&Sample, &u64)| band_series(sample, bands, block);
         self.samples.iter().zip(&self.blocks).map(one).collect()
     }
 }

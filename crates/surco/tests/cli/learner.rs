@@ -1,0 +1,78 @@
+//! Meta-training by inner steps, and the learner it leaves at work on episodes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::refusals::refused;
+use crate::valley::{Run, args, surco};
+
+/// A table of three crops with four episodes of two labels a class, see `fixtures/three_crops.py`.
+fn set() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/three_crops")
+}
+
+fn config(dir: &Path, name: &str, keys: &str) -> PathBuf {
+    let path = dir.join(format!("{name}.toml"));
+    let (sets, out) = (set(), dir.join(name));
+    let text = format!("schema = 1\nsets = [{sets:?}]\nout = {out:?}\nways = 3\n{keys}\n");
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn few_shot(learners: &[String]) -> std::process::Command {
+    let file = |name: &str| set().join(name);
+    let mut command = surco(args![
+        "evaluate",
+        "fewshot",
+        "--points",
+        file("points.parquet"),
+        "--series",
+        file("series.parquet"),
+        "--episodes",
+        file("episodes.jsonl"),
+    ]);
+    learners.iter().for_each(|learner| {
+        command.args(["--learner", learner]);
+    });
+    command
+}
+
+#[test]
+fn a_learner_is_used_as_it_was_trained() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path();
+    let keys = "size = \"femto\"\nmethod = \"fomaml\"\nheads = \"one_against_all\"\nsteps = 20\nlearning_rate = 3e-3\nadapt_steps = 20";
+    Run::of(surco(args!["meta", config(dir, "taught", keys)]).arg("--json")).json();
+    let keys =
+        "size = \"femto\"\nmethod = \"meta_sgd\"\nsteps = 2\ninner_steps = 1\nadapt_steps = 20";
+    Run::of(surco(args!["meta", config(dir, "rates", keys)]).arg("--json")).json();
+    let learner = |name: &str| format!("{name}={}", dir.join(name).join("model").display());
+    let told: Value =
+        serde_json::from_slice(&fs::read(dir.join("rates/model/learner.json")).unwrap()).unwrap();
+    assert!(told["rates"].as_array().unwrap().len() > 20, "{told}");
+    let result = Run::of(few_shot(&[learner("taught"), learner("rates")]).arg("--json")).json();
+    let rows = result["rows"].as_array().unwrap();
+    for name in ["taught", "rates"] {
+        let row = rows.iter().find(|row| row["method"] == name).unwrap();
+        assert_eq!((&row["k"], &row["n"]), (&2.into(), &4.into()));
+        assert_eq!(row["per_seed"].as_array().unwrap().len(), 4);
+    }
+    let taught = rows.iter().find(|row| row["method"] == "taught").unwrap();
+    assert!(taught["mean"].as_f64() > Some(0.8), "{taught}");
+}
+
+#[test]
+fn learners_that_cannot_be_used_are_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path();
+    let both = config(dir, "both", "size = \"femto\"\nmodel = \"run/model\"");
+    refused(&mut surco(args!["meta", both]), 2, &["model and size: give one of them"]);
+    let closed = config(dir, "closed", "size = \"femto\"\nheads = \"pairs\"");
+    refused(&mut surco(args!["meta", closed]), 2, &["heads", "methods in closed form"]);
+    refused(&mut few_shot(&["nameless".into()]), 2, &["--learner nameless: expected NAME=DIR"]);
+    let nano = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/nano");
+    let plain = format!("nano={}", nano.display());
+    refused(&mut few_shot(&[plain]), 3, &["learner.json does not say how a model learns"]);
+}

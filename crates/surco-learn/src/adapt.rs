@@ -7,11 +7,11 @@
 //!
 //! Weights of the backbone do not change: an adapter is its experts.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use burn::tensor::Device;
-use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
-use rayon::prelude::*;
+use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use serde::{Deserialize, Serialize};
 use surco_data::{BatchSpec, Sample};
 use surco_net::{Model, embed};
@@ -20,6 +20,7 @@ use crate::Ridge;
 use crate::axes::Axes;
 use crate::propagate::{Spread, stacked};
 use crate::ridge::FEWEST_TO_JUDGE;
+use crate::rows::{Rows, in_chunks};
 
 /// Most series without labels that are worth looking at.
 pub const MOST_UNLABELLED: usize = 1600;
@@ -32,9 +33,6 @@ const RESAMPLED_DATES: usize = 24;
 
 /// Principal axes kept of each set of features.
 pub(crate) const AXES: usize = 20;
-
-/// Rows whose probabilities are found at once, on one thread.
-const PREDICTED: usize = 1024;
 
 /// Taken into each expert's probabilities, so that none alone can rule a class out.
 const DOUBT: f32 = 1e-3;
@@ -128,8 +126,8 @@ impl Adapter {
     /// Whether it can read these: features of other bands than it was fitted to have another width.
     #[must_use]
     pub fn reads(&self, features: &Features) -> bool {
-        let fits = |expert: &Option<Expert>, features: &Array2<f32>| {
-            expert.as_ref().is_none_or(|e| e.axes.width() == features.ncols())
+        let fits = |expert: &Option<Expert>, features: &Rows| {
+            expert.as_ref().is_none_or(|e| e.axes.width() == features.width())
         };
         fits(&self.embedding, &features.embedding) && fits(&self.values, &features.values)
     }
@@ -144,36 +142,27 @@ impl Adapter {
         self.embedding.iter().chain(&self.values)
     }
 
-    /// Probabilities `[n, class]`.
+    /// Probabilities `[n, class]`. What series share is asked once.
     #[must_use]
     pub fn predict(&self, features: &Features) -> Array2<f32> {
-        let starts: Vec<usize> = (0..features.len()).step_by(PREDICTED).collect();
-        let parts: Vec<Array2<f32>> = starts
-            .into_par_iter()
-            .map(|start| {
-                let rows = s![start..(start + PREDICTED).min(features.len()), ..];
-                self.predict_rows(
-                    [&features.embedding, &features.values]
-                        .map(|set| if set.ncols() == 0 { set.view() } else { set.slice(rows) }),
-                )
-            })
-            .collect();
-        let views: Vec<ArrayView2<'_, f32>> = parts.iter().map(|part| part.view()).collect();
-        concatenate(Axis(0), &views).unwrap_or_else(|_| Array2::zeros((0, self.classes())))
-    }
-
-    /// Probabilities of rows of the embedding and of the values.
-    fn predict_rows(&self, [embedding, values]: [ArrayView2<'_, f32>; 2]) -> Array2<f32> {
-        let (mut said, mut rows) = (Vec::new(), Vec::new());
-        for (expert, features) in [(&self.embedding, embedding), (&self.values, values)] {
-            if let Some(expert) = expert {
-                let z = expert.axes.project(features);
-                said.push(expert.spread.predict(z.view()));
-                rows.push(z);
+        let (mut said, mut turned) = (Vec::new(), Vec::new());
+        for (expert, rows) in
+            [(&self.embedding, &features.embedding), (&self.values, &features.values)]
+        {
+            if let Some(Expert { axes, spread }) = expert {
+                let z = rows.through(axes.kept(), |rows| axes.project(rows));
+                said.push(z.through(self.classes(), |z| spread.predict(z)));
+                turned.push(z);
             }
         }
-        said.push(self.head.predict(side_by_side(&rows).view()));
-        product(&said, &self.scales, self.sharpness)
+        in_chunks(features.len(), self.classes(), |rows| {
+            let rows: Vec<usize> = rows.collect();
+            let some = |of: &Rows| of.select(&rows).each().into_owned();
+            let turned: Vec<Array2<f32>> = turned.iter().map(some).collect();
+            let mut said: Vec<Array2<f32>> = said.iter().map(some).collect();
+            said.push(self.head.predict(side_by_side(&turned).view()));
+            product(&said, &self.scales, self.sharpness)
+        })
     }
 }
 
@@ -215,13 +204,13 @@ fn product(said: &[Array2<f32>], scales: &[f32], sharpness: f32) -> Array2<f32> 
     out
 }
 
-/// Features of series, row by row.
+/// Features of series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Features {
     /// The encoder's embedding, `[n, parts × width]`.
-    pub embedding: Array2<f32>,
+    pub embedding: Rows,
     /// Values at even dates, `[n, dates × bands]`.
-    pub values: Array2<f32>,
+    pub values: Rows,
 }
 
 impl Features {
@@ -234,36 +223,33 @@ impl Features {
         spec: &BatchSpec,
         device: &Device,
     ) -> Self {
-        let nothing = || Array2::zeros((samples.len(), 0));
+        let nothing = || Array2::zeros((samples.len(), 0)).into();
         let [reads_embedding, reads_values] = kind.sets();
         let embedding =
             if reads_embedding { embedded(model, samples, spec, device) } else { nothing() };
-        let values = if reads_values { resampled(samples, spec) } else { nothing() };
+        let values = if reads_values { resampled(samples, spec).into() } else { nothing() };
         Self { embedding, values }
     }
 
     /// Number of series.
     fn len(&self) -> usize {
-        self.embedding.nrows().max(self.values.nrows())
+        self.embedding.len().max(self.values.len())
     }
 
     /// The sets of features there are: of the embedding, of the values.
-    fn sets(&self) -> impl Iterator<Item = &Array2<f32>> {
-        [&self.embedding, &self.values].into_iter().filter(|set| set.ncols() > 0)
+    fn sets(&self) -> impl Iterator<Item = Cow<'_, Array2<f32>>> {
+        [&self.embedding, &self.values].into_iter().filter(|set| set.width() > 0).map(Rows::each)
     }
 
-    /// Some of the rows.
+    /// Some of the series.
     #[must_use]
-    pub fn select(&self, rows: &[usize]) -> Self {
-        Self {
-            embedding: self.embedding.select(Axis(0), rows),
-            values: self.values.select(Axis(0), rows),
-        }
+    pub fn select(&self, series: &[usize]) -> Self {
+        Self { embedding: self.embedding.select(series), values: self.values.select(series) }
     }
 }
 
-/// The embedding of each sample's ground, `[n, parts × width]`; samples that share theirs share the work.
-fn embedded(model: &Model, samples: &[&Sample], spec: &BatchSpec, device: &Device) -> Array2<f32> {
+/// The embedding of each sample's ground, `[n, parts × width]`; samples that share theirs share the row.
+fn embedded(model: &Model, samples: &[&Sample], spec: &BatchSpec, device: &Device) -> Rows {
     let mut grounds: Vec<&Sample> = Vec::new();
     let mut places: HashMap<*const Sample, usize> = HashMap::new();
     let mut of = Vec::with_capacity(samples.len());
@@ -274,7 +260,7 @@ fn embedded(model: &Model, samples: &[&Sample], spec: &BatchSpec, device: &Devic
             grounds.push(ground);
         }
     }
-    embed(model, &grounds, spec, device).select(Axis(0), &of)
+    Rows::shared(embed(model, &grounds, spec, device), of)
 }
 
 /// Features of series without labels of the same place and season, for as many adaptations as one likes; may be empty.
@@ -289,7 +275,7 @@ impl Unlabelled {
     /// Finds what many rows are compared by.
     #[must_use]
     pub fn new(features: Features) -> Self {
-        let turn = |x: &Array2<f32>| {
+        let turn = |x: Cow<'_, Array2<f32>>| {
             let axes = Axes::fit(x.view(), AXES);
             let rows = axes.project(x.view());
             (axes, rows)
@@ -346,9 +332,10 @@ fn fitted(
     features: AdapterFeatures,
 ) -> Adapter {
     let (mut left_out, mut rows, mut scales) = (Vec::new(), Vec::new(), Vec::new());
-    let mut expert = |support: &Array2<f32>, unlabelled: &Array2<f32>| {
+    let mut expert = |support: &Rows, unlabelled: &Rows| {
+        let (support, unlabelled) = (support.each(), unlabelled.each());
         let all = concatenate(Axis(0), &[support.view(), unlabelled.view()])
-            .unwrap_or_else(|_| support.clone());
+            .unwrap_or_else(|_| support.into_owned());
         let axes = Axes::fit(all.view(), AXES);
         let z = axes.project(all.view());
         rows.push(z.clone());

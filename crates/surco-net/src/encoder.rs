@@ -15,7 +15,7 @@
 //! al. 2020.
 
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor};
 use surco_data::{SEASON_FEATURES, STATIC_FEATURES};
 use surco_kernels::{
     Activation, AttentionLayer, MlpLayer, Norm, NormKind, Policy, Projection, Rotary, Segments,
@@ -166,6 +166,11 @@ impl Encoder {
     /// If an encoder that looks back is given samples of one patch beside samples of several.
     #[must_use]
     pub fn tokens(&self, input: &EncoderInput) -> Tensor<2> {
+        self.said(input, None)
+    }
+
+    /// One vector for each of these tokens, or for all. What follows the last attention is computed for them alone.
+    fn said(&self, input: &EncoderInput, only: Option<&Tensor<1, Int>>) -> Tensor<2> {
         assert!(
             self.sight == Sight::Whole || !input.is_mixed,
             "samples of one patch and of several are embedded apart by an encoder that looks back"
@@ -192,6 +197,9 @@ impl Encoder {
                 }
                 _ => attend(x_nd, &over_time, &days),
             };
+            if let Some(only) = only.filter(|_| i + 1 == self.blocks.len()) {
+                x_nd = x_nd.select(0, only.clone());
+            }
             x_nd = mlp(x_nd, block.mlp(), self.policy);
         }
         norm(x_nd, rms(&self.norm))
@@ -228,7 +236,7 @@ impl Encoder {
         let Some(grid) = input.queries else {
             return Tensor::zeros([input.patches, 0], &input.told_nf.device());
         };
-        let answers = self.tokens(input).select(0, input.answers.clone());
+        let answers = self.said(input, Some(&input.answers));
         let answers = answers.reshape([input.patches, grid.count, width]);
         let part = |part: usize| {
             let from = (0..grid.count).filter(|&q| grid.part_of(q) < part).count();

@@ -1,13 +1,16 @@
 //! One table: ours beside the baselines a reader would try first, on the same episodes.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ndarray::{Array2, Array3};
+use rayon::prelude::*;
 use surco_core::Progress;
 use surco_data::{BatchSpec, Sample, SpectralBand};
 use surco_eval::fewshot::{
-    Asked, Episode, Facts, METRIC, Row, SeriesBand, SeriesSet, Shot, SuiteResult, leads,
-    run_baselines, run_method, run_promise, zones_of,
+    Asked, Episode, Facts, FewShotError, METRIC, Row, SeriesBand, SeriesSet, Shot, SuiteResult,
+    leads, run_baselines, run_promise, score_answers, zones_of,
 };
 use surco_eval::prepare::{columns, fill_gaps};
 use surco_eval::reconstruction::BandSeries;
@@ -37,7 +40,26 @@ pub(crate) struct Comparison<'a> {
     /// Block of each point, if sets of classes and probabilities are to be judged on the episodes.
     pub(crate) blocks: Option<&'a [u64]>,
     /// Series of the same ground without labels, if there are any but those of the set.
-    pub(crate) unlabelled: Option<&'a [Sample]>,
+    pub(crate) beside: Option<Beside<'a>>,
+}
+
+/// Series without labels beside a set, and what the model reads in both.
+#[derive(Clone, Copy)]
+pub(crate) struct Beside<'a> {
+    /// Series without labels.
+    pub(crate) samples: &'a [Sample],
+    /// Features of the set.
+    pub(crate) ours: &'a Features,
+    /// Features of the series without labels.
+    pub(crate) others: &'a Unlabelled,
+}
+
+/// What a comparison gives.
+pub(crate) struct Compared {
+    /// A row for each method and k.
+    pub(crate) table: SuiteResult,
+    /// What `surco` says of the query of each episode, `[query, class]`.
+    pub(crate) said: Vec<Array2<f32>>,
 }
 
 impl Comparison<'_> {
@@ -62,19 +84,23 @@ pub(crate) fn compare(
     episodes: &[Episode],
     seed: u64,
     progress: &dyn Progress,
-) -> anyhow::Result<SuiteResult> {
+) -> anyhow::Result<Compared> {
     let view = set.view();
     let began = busy_ms();
     let mut rows = run_baselines(&view, episodes, seed, progress)?;
-    let mut promises = Vec::new();
+    let (mut promises, mut said) = (Vec::new(), Vec::new());
     let (values, both) = (AdapterFeatures::Values, AdapterFeatures::Both);
     if set.spec.bands.is_empty() {
         let filled = fill_gaps(view.values, view.days);
         let columns = columns(&filled, None).mapv(|v| v as f32);
-        let ours = Features { embedding: Array2::zeros((columns.nrows(), 0)), values: columns };
+        let ours = Features {
+            embedding: Array2::zeros((columns.nrows(), 0)).into(),
+            values: columns.into(),
+        };
         for (name, unlabelled) in [("surco_others", Source::Others), ("surco", Source::Asked)] {
-            let method = Method { name, features: &ours, kind: values, unlabelled };
-            rows.extend(method.run(&view, episodes, progress)?);
+            let method = Method { features: &ours, kind: values, unlabelled };
+            said = method.run(&view, episodes, progress)?;
+            rows.extend(scored(&view, episodes, name, &said)?);
         }
     } else {
         let device = model.device();
@@ -88,15 +114,19 @@ pub(crate) fn compare(
             Features::new(kind, model, &refs, &set.spec, &device)
         };
         progress.report("embed", 0, 2, "");
-        let ours = read(both, model, set.samples);
-        let others = set.unlabelled.map(|samples| Unlabelled::new(read(both, model, samples)));
+        let ours = match set.beside {
+            Some(Beside { ours, .. }) => Cow::Borrowed(ours),
+            None => Cow::Owned(read(both, model, set.samples)),
+        };
         progress.report("embed", 1, 2, "");
         let untrained = read(embedding, &random, set.samples);
         let untrained_others =
-            set.unlabelled.map(|samples| Unlabelled::new(read(embedding, &random, samples)));
+            set.beside.map(|beside| Unlabelled::new(read(embedding, &random, beside.samples)));
         progress.report("embed", 2, 2, "");
-        let [asked, untrained_asked] = match (&others, &untrained_others) {
-            (Some(others), Some(untrained)) => [Source::These(others), Source::These(untrained)],
+        let [asked, untrained_asked] = match (set.beside, &untrained_others) {
+            (Some(Beside { others, .. }), Some(untrained)) => {
+                [Source::These(others), Source::These(untrained)]
+            }
             _ => [Source::Asked; 2],
         };
         let mut methods = vec![
@@ -105,12 +135,13 @@ pub(crate) fn compare(
             ("surco_embedding", &ours, embedding, asked),
             ("surco", &ours, both, asked),
         ];
-        if set.unlabelled.is_none() {
+        if set.beside.is_none() {
             methods.insert(3, ("surco_others", &ours, both, Source::Others));
         }
         for (name, features, kind, unlabelled) in methods {
-            let method = Method { name, features, kind, unlabelled };
-            rows.extend(method.run(&view, episodes, progress)?);
+            let method = Method { features, kind, unlabelled };
+            said = method.run(&view, episodes, progress)?;
+            rows.extend(scored(&view, episodes, name, &said)?);
             if let ("surco", Some(blocks)) = (name, set.blocks) {
                 let chances = |asked: Asked<'_>| method.chances(view.labels.len(), asked);
                 promises = run_promise(&view, episodes, blocks, progress, chances)?;
@@ -124,7 +155,21 @@ pub(crate) fn compare(
         None => zones_of(set.samples.iter().filter_map(|sample| sample.site.lonlat)),
     };
     let facts = Some(Facts::of(set.labels.len(), episodes, zones, cpu_s));
-    Ok(SuiteResult { set: set.name.into(), metric: METRIC.into(), rows, leads, promises, facts })
+    let table =
+        SuiteResult { set: set.name.into(), metric: METRIC.into(), rows, leads, promises, facts };
+    Ok(Compared { table, said })
+}
+
+/// Rows of a method that said this of the query of each episode.
+fn scored(
+    view: &SeriesSet<'_>,
+    episodes: &[Episode],
+    name: &str,
+    said: &[Array2<f32>],
+) -> Result<Vec<Row>, FewShotError> {
+    let answers: Vec<Vec<usize>> =
+        said.iter().map(|said| said.rows().into_iter().map(largest).collect()).collect();
+    score_answers(view, episodes, name, &answers)
 }
 
 /// Where the unlabelled series that an adaptation may look at come from.
@@ -139,28 +184,34 @@ enum Source<'a> {
 }
 
 struct Method<'a> {
-    name: &'a str,
     features: &'a Features,
     kind: AdapterFeatures,
     unlabelled: Source<'a>,
 }
 
 impl Method<'_> {
+    /// Probabilities `[query, class]` of each episode.
     fn run(
         &self,
         view: &SeriesSet<'_>,
         episodes: &[Episode],
         progress: &dyn Progress,
-    ) -> anyhow::Result<Vec<Row>> {
-        let predict = |shot: &Shot<'_>| {
+    ) -> Result<Vec<Array2<f32>>, FewShotError> {
+        let done = AtomicU64::new(0);
+        let say = |shot: &Shot<'_>| {
+            if progress.stopped() {
+                return Err(FewShotError::Stopped);
+            }
             let Episode { support, query, classes, .. } = shot.episode;
             let labels = &shot.support_labels;
             let classes = classes.len();
             let asked = Asked { support, labels, query, classes, unlabelled: query };
-            let chances = self.chances(view.labels.len(), asked);
-            Ok::<_, std::convert::Infallible>(chances.rows().into_iter().map(largest).collect())
+            let said = self.chances(view.labels.len(), asked);
+            let done = 1 + done.fetch_add(1, Ordering::Relaxed);
+            progress.report("evaluate", done, episodes.len() as u64, "");
+            Ok(said)
         };
-        Ok(run_method(view, episodes, self.name, progress, predict)?)
+        view.shots(episodes)?.par_iter().map(say).collect()
     }
 
     /// Probabilities `[query, class]` of what is asked in a set of so many points.

@@ -166,6 +166,29 @@ fn bands_may_come_in_any_order_with_their_wavelengths() {
     assert!(furthest(&a, &b) < 1e-5, "{}", furthest(&a, &b));
 }
 
+/// By the definition: the tokens of the queries, averaged over each part of the window.
+#[test]
+fn the_embedding_is_what_the_tokens_of_the_queries_say() {
+    let (encoder, spec) = (stirred(), spec(&ORDER));
+    let (one, other) = (sample(12, &ORDER), sample(5, &ORDER));
+    let batch = Batch::new(&[&one, &other], &spec);
+    let input = EncoderInput::new(&batch, &Device::flex());
+    let tokens: Vec<f32> = encoder.tokens(&input).into_data().iter::<f32>().collect();
+    let width = encoder.width();
+    let token = |query: usize, j: usize| tokens[batch.answers[query] * width + j];
+    let mut want = Vec::new();
+    for series in 0..2 {
+        // Four queries, two to a part.
+        for part in 0..2 {
+            let first = 4 * series + 2 * part;
+            want.extend((0..width).map(|j| (token(first, j) + token(first + 1, j)) / 2.0));
+        }
+    }
+    let got: Vec<f32> = encoder.embed(&input).into_data().iter::<f32>().collect();
+    assert_eq!(got.len(), want.len());
+    assert!(got.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-6));
+}
+
 #[test]
 fn a_series_never_seen_still_has_a_finite_embedding() {
     let nothing = Sample { south: true, ..Sample::default() };

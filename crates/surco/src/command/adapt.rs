@@ -6,7 +6,7 @@ mod suspicious;
 
 use std::path::PathBuf;
 
-use ndarray::s;
+use ndarray::{Array2, s};
 use surco_core::Legend;
 use surco_data::{Naming, Sample, SharedLegend};
 use surco_eval::fewshot::{Episode, SuiteResult, fold_episodes};
@@ -15,7 +15,7 @@ use surco_learn::{AdapterFeatures, Features, Unlabelled, adapt};
 use surco_map::{Sets, Task, save_task};
 use surco_net::{Device, Model};
 
-use crate::compare::{Comparison, columns_of, compare, on_one_axis, table};
+use crate::compare::{Beside, Compared, Comparison, columns_of, compare, on_one_axis, table};
 use crate::exit::{BadInput, Usage};
 use crate::released;
 use crate::screen::Screen;
@@ -85,9 +85,10 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
     let file = LabelFile { path: &args.labels, class_column, epsg, naming, numbers: false };
     let read = read_labelled(&args.store, &file, args.block_m, args.per_class, screen)?;
     let episodes = fold_episodes(&read.labelled.classes, &read.labelled.blocks, 5, args.seeds);
-    let cross = cross_validate(&read, &model, &episodes, screen)?;
     let features = Prepared::new(&read, &model, device);
-    let held = held_out(&features, &episodes);
+    let Compared { table: cross, said } =
+        cross_validate(&read, &model, &features, &episodes, screen)?;
+    let held = held_out(&features, &episodes, said);
     let tells = tells(&cross, read.labelled.names().len());
     // Who knows no better than chance has nobody to suspect.
     let suspicious = match &held {
@@ -186,19 +187,16 @@ impl Prepared {
     }
 }
 
-/// Probabilities of every labelled place from the folds of each seed that do not hold its block, seed after seed, and the
-/// place of each row among the labels.
-fn held_out(features: &Prepared, episodes: &[Episode]) -> Option<(HeldOut, Vec<usize>)> {
-    let count = episodes.first()?.classes.len();
-    let class = |&p: &usize| features.classes.get(p).copied();
-    let fold = |episode: &Episode| {
-        let given: Vec<usize> = episode.support.iter().filter_map(class).collect();
-        let support = features.support.select(&episode.support);
-        let adapter = adapt(&support, &given, count, &features.unlabelled, AdapterFeatures::Both);
-        let said = adapter.predict(&features.support.select(&episode.query));
-        (said, episode.query.iter().filter_map(class).collect())
-    };
-    let held = HeldOut::of_folds(episodes.iter().map(fold).collect())?;
+/// What was said of every labelled place by the folds of each seed that do not hold its block, seed after seed, and the place of
+/// each row among the labels.
+fn held_out(
+    features: &Prepared,
+    episodes: &[Episode],
+    said: Vec<Array2<f32>>,
+) -> Option<(HeldOut, Vec<usize>)> {
+    let truth = |episode: &Episode| episode.query.iter().map(|&p| features.classes[p]).collect();
+    let folds = said.into_iter().zip(episodes).map(|(said, episode)| (said, truth(episode)));
+    let held = HeldOut::of_folds(folds.collect())?;
     let places = episodes.iter().flat_map(|e| e.query.iter().copied()).collect();
     Some((held, places))
 }
@@ -218,9 +216,11 @@ fn of_first_seed(held: &HeldOut, episodes: &[Episode]) -> HeldOut {
 pub(crate) fn cross_validate(
     read: &Read,
     model: &Model,
+    features: &Prepared,
     episodes: &[Episode],
     screen: &Screen,
-) -> anyhow::Result<SuiteResult> {
+) -> anyhow::Result<Compared> {
+    let Prepared { support: ours, unlabelled: others, .. } = features;
     let (days, values) = on_one_axis(&read.labelled.samples, read.bands.len());
     let set = Comparison {
         name: "labels",
@@ -232,7 +232,7 @@ pub(crate) fn cross_validate(
         places: None,
         spec: read.spec(model),
         blocks: None,
-        unlabelled: Some(&read.unlabelled),
+        beside: Some(Beside { samples: &read.unlabelled, ours, others }),
     };
     compare(&set, model, episodes, 0, screen)
 }

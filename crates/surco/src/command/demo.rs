@@ -336,7 +336,8 @@ fn adapt(
     let design = DrawDesign { shots: vec![SHOTS], seeds: SEEDS, query_per_class: 60 };
     let labelled = &read.labelled;
     let episodes = draw_episodes(&labelled.classes, &labelled.blocks, None, &design)?;
-    let table = cross_validate(read, model, &episodes, screen)?;
+    let features = Prepared::new(read, model, &model.device());
+    let table = cross_validate(read, model, &features, &episodes, screen)?.table;
     let few = pick(labelled, &episodes[0]);
     write_labels(&few, &out.join("labels.geojson"))?;
     let support = Read {

@@ -172,12 +172,12 @@ fn fewshot(args: &FewshotArgs, device: &Device, screen: &Screen) -> anyhow::Resu
         places: Some(&set.places),
         spec,
         blocks: Some(&blocks),
-        unlabelled: None,
+        beside: None,
     };
     let recorded = args.recorded.as_deref().map(read_recorded).transpose();
     let recorded = recorded.map_err(|e| BadInput(e.to_string()))?.unwrap_or_default();
     let learners = learners::read(&args.learners, device)?;
-    let mut result = compare(&comparison, &model, &episodes, args.seed, screen)?;
+    let mut result = compare(&comparison, &model, &episodes, args.seed, screen)?.table;
     for learner in &learners {
         let spec = learner.learns.model.config.spec(&bands, set.window());
         result.rows.extend(learner.rows(&comparison, &spec, &episodes, screen)?);
@@ -278,7 +278,8 @@ fn pixels(args: &PixelsArgs, device: &Device, screen: &Screen) -> anyhow::Result
         DrawDesign { shots: args.shots.clone(), seeds: args.seeds, query_per_class: args.queries };
     let labelled = &read.labelled;
     let episodes = draw_episodes(&labelled.classes, &labelled.blocks, side.as_deref(), &design)?;
-    let result = super::adapt::cross_validate(&read, &model, &episodes, screen)?;
+    let features = super::adapt::Prepared::new(&read, &model, device);
+    let result = super::adapt::cross_validate(&read, &model, &features, &episodes, screen)?.table;
     let classes = episodes.first().map(|e| e.classes.join(", ")).unwrap_or_default();
     let text = format!("{}\nclasses: {classes}", table(&result));
     screen.result(&result, &text)?;

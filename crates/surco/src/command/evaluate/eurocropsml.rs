@@ -94,9 +94,9 @@ pub(super) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
         places: Some(&places),
         spec: model.config.spec(&bands, (first.min(last - 364), last + 1)),
         blocks: None,
-        unlabelled: None,
+        beside: None,
     };
-    let result = compare(&comparison, &model, &episodes, 0, screen)?;
+    let result = compare(&comparison, &model, &episodes, 0, screen)?.table;
     if let Some(out) = &args.out {
         write_fewshot(&result, &suite.protocol, out)?;
     }

@@ -5,6 +5,7 @@
 
 mod block;
 mod grid;
+mod largest;
 mod legend;
 mod markup;
 mod progress;
@@ -16,6 +17,7 @@ mod whole;
 
 pub use block::{Block, Fold, fold_of};
 pub use grid::{CELL_PX, CellId, CellIdError, Georef, Window, cells_of};
+pub use largest::largest;
 pub use legend::{Class, Legend, LegendError};
 pub use markup::escape;
 pub use progress::{Fault, Progress, Silent};

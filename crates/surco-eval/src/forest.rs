@@ -17,7 +17,7 @@ use ndarray::{Array2, ArrayView2};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use surco_core::Fault;
+use surco_core::{Fault, largest};
 
 use gini::{Classed, Gini, Shares};
 use tree::{Columns, Tree};
@@ -137,13 +137,8 @@ pub(crate) fn check_finite<T: Copy + Into<f64>>(x: ArrayView2<'_, T>) -> Result<
 }
 
 /// The place of the largest share of each row, the first on a tie.
-pub(crate) fn largest(shares: &Array2<f64>) -> Vec<usize> {
-    let first_best = |row: ndarray::ArrayView1<'_, f64>| {
-        row.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (i, &share)| {
-            if share > best.1 { (i, share) } else { best }
-        })
-    };
-    shares.outer_iter().map(|row| first_best(row).0).collect()
+pub(crate) fn largest_of_rows(shares: &Array2<f64>) -> Vec<usize> {
+    shares.outer_iter().map(largest).collect()
 }
 
 impl RandomForest {
@@ -216,7 +211,7 @@ impl RandomForest {
     /// # Errors
     /// As [`Self::predict_proba`].
     pub fn predict(&self, x: ArrayView2<'_, f32>) -> Result<Vec<usize>, FitError> {
-        Ok(largest(&self.predict_proba(x)?))
+        Ok(largest_of_rows(&self.predict_proba(x)?))
     }
 }
 

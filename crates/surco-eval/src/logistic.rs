@@ -12,7 +12,7 @@ use argmin::solver::linesearch::MoreThuenteLineSearch;
 use argmin::solver::quasinewton::LBFGS;
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
-use crate::forest::{FitError, check_finite, check_samples, largest};
+use crate::forest::{FitError, check_finite, check_samples, largest_of_rows};
 
 /// The inverse penalty of the baseline everywhere in Surco.
 pub const C: f64 = 0.1;
@@ -115,7 +115,7 @@ impl LogisticRegression {
     /// # Errors
     /// As [`Self::predict_proba`].
     pub fn predict(&self, x: ArrayView2<'_, f64>) -> Result<Vec<usize>, FitError> {
-        Ok(largest(&self.predict_proba(x)?))
+        Ok(largest_of_rows(&self.predict_proba(x)?))
     }
 }
 

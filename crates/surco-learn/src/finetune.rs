@@ -16,6 +16,7 @@ use ndarray::Array2;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
+use surco_core::largest;
 use surco_data::Sample;
 
 use crate::LearnError;
@@ -129,7 +130,7 @@ pub fn fine_tune<M: Module + ModuleDisplay>(
         (Some(best), _) => {
             let said = tuning.answers(&best.classifier, task.test);
             Ok(FineTuned {
-                predicted: said.rows().into_iter().map(|row| largest(row.iter())).collect(),
+                predicted: said.rows().into_iter().map(largest).collect(),
                 learning_rate: best.rate,
                 steps: best.steps,
                 validation: best.score.0,
@@ -271,17 +272,6 @@ impl Order {
         self.at = end;
         batch
     }
-}
-
-/// Place of the largest value, the first of equals.
-pub(crate) fn largest<'a>(values: impl Iterator<Item = &'a f32>) -> usize {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (i, &value) in values.enumerate() {
-        if value > best.1 {
-            best = (i, value);
-        }
-    }
-    best.0
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ndarray::{Array2, Array3, Axis};
-use surco_core::{CellId, Fault, Georef, Legend, Progress};
+use surco_core::{CellId, Fault, Georef, Legend, Progress, largest};
 use surco_data::CubeError;
 use surco_net::Device;
 use surco_net::Model;
@@ -91,12 +91,7 @@ impl ClassMap {
         let all = task.adapter.predict(&strip.features);
         for (i, at) in strip.seen() {
             let chances = all.row(i);
-            let mut best = 0;
-            for (class, &chance) in chances.iter().enumerate() {
-                if chance > chances[best] {
-                    best = class;
-                }
-            }
+            let best = largest(chances);
             self.codes[at] = task.legend.classes()[best].code;
             if let (Some(sets), Some(size)) = (task.sets, &mut self.set_size) {
                 let held = chances.iter().filter(|&&p| f64::from(p) >= sets.threshold).count();

@@ -12,7 +12,7 @@ mod task;
 pub use classify::{ClassMap, ClassifyError, classify, write_map};
 pub use embed::embed_cell;
 pub use number::{
-    NumberMap, NumberTask, foretell, load_number_task, read_number_task, save_number_task,
-    write_numbers,
+    NUMBER_FILE, NumberMap, NumberTask, foretell, load_number_task, read_number_task,
+    save_number_task, write_numbers,
 };
-pub use task::{Sets, Task, TaskError, load_task, read_task, save_task};
+pub use task::{Sets, TASK_FILE, Task, TaskError, load_task, read_task, save_task};

@@ -21,8 +21,8 @@ use crate::{ClassifyError, TaskError};
 /// Version of `number.json`.
 const SCHEMA: u32 = 1;
 
-/// Its name.
-const FILE: &str = "number.json";
+/// Name of the file in a folder that holds a task of a number.
+pub const NUMBER_FILE: &str = "number.json";
 
 /// A model adapted to foretell a number over a region and season.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ pub struct NumberTask {
 /// # Errors
 /// [`TaskError::Io`] if the disk refuses.
 pub fn save_number_task(task: &NumberTask, folder: &Path) -> Result<(), TaskError> {
-    write(task, folder, FILE)
+    write(task, folder, NUMBER_FILE)
 }
 
 /// Reads `number.json` from a folder, whatever weights it belongs to; `None` if there is none.
@@ -57,10 +57,10 @@ pub fn save_number_task(task: &NumberTask, folder: &Path) -> Result<(), TaskErro
 /// # Errors
 /// [`TaskError`] naming the file and what is wrong.
 pub fn read_number_task(folder: &Path) -> Result<Option<NumberTask>, TaskError> {
-    if !folder.join(FILE).is_file() {
+    if !folder.join(NUMBER_FILE).is_file() {
         return Ok(None);
     }
-    let (task, path) = read::<NumberTask>(folder, FILE)?;
+    let (task, path) = read::<NumberTask>(folder, NUMBER_FILE)?;
     let flaw = match task.schema {
         SCHEMA => task.head.flaw().map(String::from),
         other => Some(format!("schema {other} is not {SCHEMA}")),
@@ -81,7 +81,7 @@ pub fn load_number_task(
 ) -> Result<Option<NumberTask>, TaskError> {
     let task = read_number_task(folder)?;
     if let Some(task) = &task {
-        fits(&folder.join(FILE), &task.weights_sha256, weights_sha256)?;
+        fits(&folder.join(NUMBER_FILE), &task.weights_sha256, weights_sha256)?;
     }
     Ok(task)
 }

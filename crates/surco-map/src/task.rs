@@ -9,6 +9,9 @@ use surco_learn::Adapter;
 /// Version of `task.json`.
 const SCHEMA: u32 = 2;
 
+/// Name of the file in a folder that holds a task of classes.
+pub const TASK_FILE: &str = "task.json";
+
 /// A model adapted to a question about a region and season.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -90,7 +93,7 @@ impl TaskError {
 /// # Errors
 /// [`TaskError::Io`] if the disk refuses.
 pub fn save_task(task: &Task, folder: &Path) -> Result<(), TaskError> {
-    write(task, folder, "task.json")
+    write(task, folder, TASK_FILE)
 }
 
 /// Writes a task as a file of a folder, whole.
@@ -123,7 +126,7 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(
 /// [`TaskError`] naming the file and what is wrong.
 pub fn load_task(folder: &Path, weights_sha256: &str) -> Result<Task, TaskError> {
     let task = read_task(folder)?;
-    fits(&folder.join("task.json"), &task.weights_sha256, weights_sha256)?;
+    fits(&folder.join(TASK_FILE), &task.weights_sha256, weights_sha256)?;
     Ok(task)
 }
 
@@ -141,7 +144,7 @@ pub(crate) fn fits(path: &Path, expected: &str, found: &str) -> Result<(), TaskE
 /// # Errors
 /// [`TaskError`] naming the file and what is wrong.
 pub fn read_task(folder: &Path) -> Result<Task, TaskError> {
-    let (task, path) = read::<Task>(folder, "task.json")?;
+    let (task, path) = read::<Task>(folder, TASK_FILE)?;
     let refuse = |reason: String| TaskError::Form { path: path.clone(), reason };
     if task.schema != SCHEMA {
         return Err(refuse(format!("schema {} is not {SCHEMA}", task.schema)));

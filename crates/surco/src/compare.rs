@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ndarray::{Array2, Array3};
 use rayon::prelude::*;
-use surco_core::Progress;
+use surco_core::{Progress, largest};
 use surco_data::{BatchSpec, Sample, SpectralBand};
 use surco_eval::fewshot::{
     Asked, Episode, Facts, FewShotError, METRIC, Row, SeriesBand, SeriesSet, Shot, SuiteResult,
@@ -243,17 +243,6 @@ impl Method<'_> {
 pub(crate) fn spread_over<T: Clone>(all: &[T], most: usize) -> Vec<T> {
     let kept = most.min(all.len());
     (0..kept).map(|i| all[i * all.len() / kept].clone()).collect()
-}
-
-/// Place of the largest value, the first of equals.
-pub(crate) fn largest(row: ndarray::ArrayView1<'_, f32>) -> usize {
-    let mut best = 0;
-    for (i, &value) in row.iter().enumerate() {
-        if value > row[best] {
-            best = i;
-        }
-    }
-    best
 }
 
 /// Series on one time axis as the baselines read them: every day any series was seen.

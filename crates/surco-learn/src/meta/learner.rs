@@ -15,7 +15,7 @@ use ndarray::Array2;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use surco_core::Progress;
+use surco_core::{Progress, largest};
 use surco_data::{Batch, BatchSpec, Sample};
 use surco_net::{Encoder, EncoderInput, Model, load_model};
 
@@ -25,7 +25,6 @@ use super::network::{Labelled, filled, flat, tensor_sizes, to_weights};
 use super::taught::rates_of;
 use super::{MetaConfig, MetaMethod};
 use crate::LearnError;
-use crate::finetune::largest;
 use crate::headed::Headed;
 use crate::shuffle::shuffle;
 

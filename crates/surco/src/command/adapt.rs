@@ -12,7 +12,7 @@ use surco_data::{Naming, Sample, SharedLegend};
 use surco_eval::fewshot::{Episode, SuiteResult, fold_episodes};
 use surco_eval::trust::{HeldOut, Trust, trust};
 use surco_learn::{AdapterFeatures, Features, Unlabelled, adapt};
-use surco_map::{Sets, Task, save_task};
+use surco_map::{NUMBER_FILE, Sets, TASK_FILE, Task, save_task};
 use surco_net::{Device, Model};
 
 use crate::compare::{Beside, Compared, Comparison, columns_of, compare, on_one_axis, table};
@@ -131,8 +131,8 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
 /// Refuses a folder that holds a task of the other kind, since a folder is one task.
 fn refuse_other_kind(args: &Args) -> Result<(), Usage> {
     let (file, kind) = match args.number {
-        Some(_) => ("task.json", "classes"),
-        None => ("number.json", "a number"),
+        Some(_) => (TASK_FILE, "classes"),
+        None => (NUMBER_FILE, "a number"),
     };
     if !args.out.join(file).exists() {
         return Ok(());

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use surco_map::{read_number_task, read_task};
+use surco_map::{NUMBER_FILE, TASK_FILE, read_number_task, read_task};
 
 use crate::exit::BadInput;
 use crate::screen::Screen;
@@ -52,7 +52,7 @@ fn total(found: &[Listed]) -> u64 {
 }
 
 fn walk(folder: &Path, deeper: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    if ["task.json", "number.json"].iter().any(|name| folder.join(name).is_file()) {
+    if [TASK_FILE, NUMBER_FILE].iter().any(|name| folder.join(name).is_file()) {
         found.push(folder.into());
         return Ok(());
     }
@@ -98,7 +98,7 @@ impl Listed {
                 labels: task.labels,
                 window: days(task.window),
                 weights_sha256: task.weights_sha256,
-                bytes: bytes("number.json")?,
+                bytes: bytes(NUMBER_FILE)?,
                 folder,
             });
         }
@@ -109,7 +109,7 @@ impl Listed {
             labels: task.labels.iter().sum(),
             window: days(task.window),
             weights_sha256: task.weights_sha256,
-            bytes: bytes("task.json")?,
+            bytes: bytes(TASK_FILE)?,
             folder,
         })
     }

@@ -1,7 +1,7 @@
 //! U-BARN by its makers' protocol: a shallow decoder behind its encoder, frozen (FR) or fine-tuned (FT).
 
 use rayon::prelude::*;
-use surco_core::Progress;
+use surco_core::{Progress, largest};
 use surco_data::Sample;
 use surco_eval::pretraining::{RANDOM_UBARN, Way};
 use surco_learn::{LabelledWindows, Protocol, ShallowConfig, UBarnClassifier, classify_windows};
@@ -9,7 +9,6 @@ use surco_net::{AnyModel, Device, SystemError, SystemModel, UBarnBatch, UBarnCon
 
 use super::frozen::balanced;
 use super::{Entrant, Round, Score, go_on};
-use crate::compare::largest;
 use crate::screen::Screen;
 
 type UBarnModel = SystemModel<UBarnConfig>;
@@ -124,8 +123,8 @@ impl Job<'_> {
         let said = |net: &mut UBarnClassifier, point: &usize| {
             let window = &self.windows[*point];
             let batch = UBarnBatch::new(&[window], &set.bands, set.window, &self.model.config)?;
-            let scores = net.scores(&batch).into_data().iter::<f32>().collect();
-            anyhow::Ok(largest(ndarray::Array1::<f32>::from_vec(scores).view()))
+            let scores: Vec<f32> = net.scores(&batch).into_data().iter::<f32>().collect();
+            anyhow::Ok(largest(&scores))
         };
         let said: Vec<usize> =
             task.test.par_iter().map_with(learned, said).collect::<Result<_, _>>()?;

@@ -9,12 +9,14 @@
 //! paper.
 
 mod anil;
+mod body;
 mod draw;
 mod fomaml;
 mod heads;
 mod images;
 mod inner;
 mod learner;
+mod lora;
 mod maml;
 mod meta_sgd;
 mod network;
@@ -30,6 +32,7 @@ pub use fomaml::InnerSteps;
 pub use heads::Heads;
 pub use images::{ImageTask, LabelledImages, LearnedImages, MeteorTraining, learn_images};
 pub use learner::{FewLabels, Learning, MetaLearner};
+pub use lora::Lora;
 
 use std::path::PathBuf;
 
@@ -131,6 +134,8 @@ pub struct MetaConfig {
     pub inner_steps: usize,
     /// Their rate.
     pub inner_rate: f64,
+    /// Rank of the change of each matrix of the encoder that steps move in the stead of all weights; 0 for none.
+    pub lora_rank: usize,
     /// Which classes a head tells apart, of methods by gradients.
     pub heads: Heads,
     /// Steps by which the trained model learns a task, of methods by gradients.
@@ -157,6 +162,7 @@ impl Default for MetaConfig {
             learning_rate: 3e-4,
             inner_steps: 5,
             inner_rate: 0.03,
+            lora_rank: 0,
             heads: Heads::default(),
             adapt_steps: 60,
             adapt_batch: 16,
@@ -168,7 +174,7 @@ impl Default for MetaConfig {
 }
 
 impl MetaConfig {
-    fn check(&self) -> Result<(), LearnError> {
+    fn check(&self, encoder: &Encoder) -> Result<(), LearnError> {
         let refuse = |key, value: String, remedy: &str| {
             Err(LearnError::Config { key, value, remedy: remedy.into() })
         };
@@ -181,6 +187,10 @@ impl MetaConfig {
             let value = format!("{} of adapt_batch {}", self.adapt_steps, self.adapt_batch);
             return refuse("adapt_steps", value, "expected at least 1 step of at least 1 label");
         }
+        if let Some(problem) = self.lora().and_then(|lora| lora.problem(self.method, encoder)) {
+            let remedy = format!("{problem}; leave the key out, or choose another method or rank");
+            return refuse("lora_rank", self.lora_rank.to_string(), &remedy);
+        }
         if self.heads != Heads::Together && self.method.in_closed_form().is_some() {
             let remedy = "methods in closed form tell all classes apart at once; leave the key out, or choose a method by inner steps";
             return refuse("heads", self.heads.name().into(), remedy);
@@ -188,13 +198,19 @@ impl MetaConfig {
         Ok(())
     }
 
+    /// The change of low rank that steps move, if they do not move all weights.
+    fn lora(&self) -> Option<Lora> {
+        (self.lora_rank > 0).then_some(Lora { rank: self.lora_rank, seed: self.seed })
+    }
+
     /// The method as a card tells it.
     fn told(&self) -> String {
-        match self.heads {
-            Heads::Together => self.method.name().into(),
-            Heads::OneAgainstAll | Heads::Pairs => {
-                format!("{} ({})", self.method.name(), self.heads.name())
-            }
+        let heads = (self.heads != Heads::Together).then(|| self.heads.name().to_owned());
+        let lora = self.lora().map(|lora| format!("LoRA of rank {}", lora.rank));
+        let besides: Vec<String> = heads.into_iter().chain(lora).collect();
+        match besides.as_slice() {
+            [] => self.method.name().into(),
+            _ => format!("{} ({})", self.method.name(), besides.join(", ")),
         }
     }
 }
@@ -266,7 +282,7 @@ pub fn meta_train(
     devices: &[Device],
     progress: &dyn Progress,
 ) -> Result<MetaTrained, LearnError> {
-    config.check()?;
+    config.check(&model.encoder)?;
     let tasks: Vec<Members<'_>> = tasks.iter().map(|t| Members::of(t, config)).collect();
     let tasks: Vec<&Members<'_>> = tasks.iter().filter(|t| t.by_class.len() >= 2).collect();
     if tasks.is_empty() {
@@ -287,7 +303,7 @@ pub fn meta_train(
     };
     let taught = match config.method {
         MetaMethod::MetaSgd => {
-            Taught::with_rates_from(model.encoder, config.inner_rate, &devices[0])
+            Taught::with_rates_from(model.encoder, config.inner_rate, config.lora(), &devices[0])
         }
         _ => Taught::at_one_rate(model.encoder),
     };

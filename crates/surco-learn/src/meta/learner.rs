@@ -19,9 +19,11 @@ use surco_core::Progress;
 use surco_data::{Batch, BatchSpec, Sample};
 use surco_net::{Encoder, EncoderInput, Model, load_model};
 
+use super::body::{Body, tensors};
 use super::heads::{Heads, Meant, Question};
 use super::inner::Inner;
-use super::network::{Labelled, filled, flat, tensor_sizes, to_weights};
+use super::lora::Lora;
+use super::network::{Labelled, filled, flat, tensor_sizes};
 use super::taught::rates_of;
 use super::{MetaConfig, MetaMethod};
 use crate::LearnError;
@@ -50,10 +52,13 @@ pub struct Learning {
     pub heads: Heads,
     /// Rate of a step.
     pub inner_rate: f64,
-    /// Rates that were learned: one for each tensor of the encoder, then for the head's weights and its bias. Empty where all
-    /// weights move at `inner_rate`.
+    /// Rates that were learned: one for each tensor of the encoder, or of its low-rank change, then for the head's weights and its
+    /// bias. Empty where all that moves does so at `inner_rate`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rates: Vec<f64>,
+    /// The change of low rank that steps move; none where they move the encoder's own weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<Lora>,
     /// Steps by which a task is learned.
     pub adapt_steps: usize,
     /// Most labels a step.
@@ -72,6 +77,7 @@ impl Learning {
             heads: config.heads,
             inner_rate: config.inner_rate,
             rates: rates.unwrap_or_default(),
+            lora: config.lora(),
             adapt_steps: config.adapt_steps,
             adapt_batch: config.adapt_batch,
             weights_sha256: String::new(),
@@ -90,27 +96,44 @@ impl Learning {
             .map_err(|source| LearnError::Io { path, source })
     }
 
+    /// Bytes of the 32-bit numbers that an encoder has of its own for each head of a task it learned; the head's come to them.
+    #[must_use]
+    pub fn task_bytes(&self, encoder: &Encoder) -> usize {
+        let numbers = match (self.method, self.lora) {
+            (MetaMethod::Anil, _) => 0,
+            (_, Some(lora)) => lora.numbers(encoder),
+            (_, None) => tensor_sizes(encoder).iter().sum(),
+        };
+        numbers * size_of::<f32>()
+    }
+
     /// Rate of each weight of a network; what does not move has none.
-    fn rates(&self, network: &Headed<Encoder>) -> Vec<f64> {
+    fn rates(&self, network: &Headed<Body>) -> Vec<f64> {
+        let tensors = tensors(network);
         let mut rates = if self.rates.is_empty() {
-            vec![self.inner_rate; flat(network).len()]
+            tensors.rates(std::iter::repeat(self.inner_rate))
         } else {
-            to_weights(&self.rates, &tensor_sizes(network))
+            tensors.rates(self.rates.iter().copied())
         };
         if self.method == MetaMethod::Anil {
-            rates.iter_mut().take(flat(&network.backbone).len()).for_each(|rate| *rate = 0.0);
+            rates.iter_mut().take(network.backbone.taught()).for_each(|rate| *rate = 0.0);
         }
         rates
     }
 
     fn problem(&self, encoder: &Encoder, weights: &str) -> Option<String> {
-        let tensors = rates_of(encoder);
+        let tensors = rates_of(encoder, self.lora);
         let is_rate = |rate: &f64| rate.is_finite();
         if self.schema != SCHEMA {
             return Some(format!("schema {} is not {SCHEMA}", self.schema));
         }
         if self.weights_sha256 != weights {
             return Some("it belongs to other weights than lie beside it".into());
+        }
+        if let Some(lora) = self.lora
+            && let Some(problem) = lora.problem(self.method, encoder)
+        {
+            return Some(problem);
         }
         if !self.rates.is_empty() && self.rates.len() != tensors {
             return Some(format!("{} rates for {tensors} tensors", self.rates.len()));
@@ -228,7 +251,8 @@ impl Learner<'_> {
         let (encoder, tracked) = (&self.of.model.encoder, self.device.clone().autodiff());
         let width = self.spec.queries.map_or(0, |queries| queries.parts) * encoder.width();
         let shape = (width, question.answers);
-        let network = Headed::new(encoder.clone(), shape, self.device).train().fork(&tracked);
+        let body = Body::new(encoder.clone(), self.of.learning.lora, self.device);
+        let network = Headed::new(body, shape, self.device).train().fork(&tracked);
         let weights = self.learned(task, question, &network, &tracked);
         let network = filled(&network, &weights, &tracked).valid();
         let mut said = Vec::new();
@@ -246,7 +270,7 @@ impl Learner<'_> {
         &self,
         task: &FewLabels<'_>,
         question: &Question,
-        network: &Headed<Encoder>,
+        network: &Headed<Body>,
         tracked: &Device,
     ) -> Vec<f64> {
         let Learning { adapt_steps, adapt_batch, .. } = self.of.learning;
@@ -381,7 +405,7 @@ mod tests {
         let weights = surco_net::save_model(&learner.model, folder.path()).unwrap();
         let told = |error: LearnError| error.to_string();
         assert!(told(read().unwrap_err()).contains("learner.json does not say how a model learns"));
-        learner.learning.rates = vec![0.01; rates_of(&learner.model.encoder)];
+        learner.learning.rates = vec![0.01; rates_of(&learner.model.encoder, None)];
         learner.learning.save(folder.path(), &weights).unwrap();
         let again = read().unwrap();
         assert_eq!(Learning { weights_sha256: String::new(), ..again.learning }, learner.learning);
@@ -389,9 +413,70 @@ mod tests {
         assert!(told(read().unwrap_err()).contains("it belongs to other weights"));
         learner.learning.rates.pop();
         learner.learning.save(folder.path(), &weights).unwrap();
-        let count = rates_of(&learner.model.encoder);
+        let count = rates_of(&learner.model.encoder, None);
         let want = format!("{} rates for {count} tensors", count - 1);
         assert!(told(read().unwrap_err()).contains(&want));
+    }
+
+    /// Those of all weights or of rank 1: a head's own numbers are under 2 % of the encoder's.
+    #[test]
+    fn a_task_has_few_bytes_of_its_own_under_a_low_rank_change() {
+        let of = |method, lora_rank| {
+            let config = MetaConfig { method, lora_rank, ..MetaConfig::default() };
+            let learner = learner(&config);
+            (learner.learning.task_bytes(&learner.model.encoder), learner)
+        };
+        let ((all, whole), (low, learner)) = (of(MetaMethod::Fomaml, 0), of(MetaMethod::Fomaml, 1));
+        assert_eq!(all, 4 * flat(&whole.model.encoder).len());
+        assert!(low > 0 && low * 50 < all, "{low} of {all}");
+        let matrices = learner.learning.lora.unwrap().matrices(&learner.model.encoder);
+        assert_eq!(low, matrices.iter().map(|[rows, columns]| 4 * (rows + columns)).sum::<usize>());
+        assert_eq!(of(MetaMethod::Anil, 0).0, 0);
+    }
+
+    #[test]
+    fn a_learner_of_low_rank_is_read_again_and_one_that_does_not_fit_is_refused() {
+        let (task, folder) = (task(), tempfile::tempdir().unwrap());
+        let config = MetaConfig {
+            method: MetaMethod::MetaSgd,
+            lora_rank: 2,
+            seed: 7,
+            adapt_steps: 20,
+            ..MetaConfig::default()
+        };
+        let mut learner = learner(&config);
+        let encoder = learner.model.encoder.clone();
+        let count = rates_of(&encoder, learner.learning.lora);
+        learner.learning.rates = vec![0.003; count];
+        let weights = surco_net::save_model(&learner.model, folder.path()).unwrap();
+        learner.learning.save(folder.path(), &weights).unwrap();
+        let read = || MetaLearner::load(folder.path(), &Device::flex());
+        let again = read().unwrap();
+        assert_eq!(again.learning.lora, Some(Lora { rank: 2, seed: 7 }));
+        let (support, query): (Vec<usize>, Vec<usize>) = (0..90).partition(|i| i % 18 < 6);
+        let labels: Vec<usize> = support.iter().map(|&i| task.classes[i]).collect();
+        let few = FewLabels { support: &support, labels: &labels, classes: 3, query: &query };
+        let spec = learner.model.config.spec(&task.bands, task.window);
+        let answers = |learner: &MetaLearner| {
+            learner.answers(&task.samples, &spec, &[few], &Silent).unwrap().remove(0)
+        };
+        let said = answers(&again);
+        assert_eq!(said, answers(&learner));
+        let right = query.iter().zip(&said).filter(|(at, said)| task.classes[**at] == **said);
+        assert!(right.count() * 10 > query.len() * 9, "{said:?}");
+        let refused = |lora: Lora, want: &str| {
+            let learning = Learning { lora: Some(lora), ..learner.learning.clone() };
+            learning.save(folder.path(), &weights).unwrap();
+            let told = read().unwrap_err().to_string();
+            assert!(told.contains(want), "{told}");
+        };
+        refused(Lora { rank: 0, seed: 7 }, "smaller change of rank 0");
+        refused(Lora { rank: usize::MAX, seed: 7 }, "no matrix of the encoder");
+        // What a matrix is too small for at this rank leaves fewer rates.
+        refused(Lora { rank: 60, seed: 7 }, "rates for");
+        learner.learning.method = MetaMethod::Anil;
+        learner.learning.save(folder.path(), &weights).unwrap();
+        assert!(read().unwrap_err().to_string().contains("anil move the head alone"));
     }
 
     /// Three labels of one class, two of the other, four a step: both classes in every batch as far as they last, each label once.

@@ -4,11 +4,14 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 use surco_net::{Encoder, Policy};
 
+use super::lora::Lora;
+
 /// An encoder with the rates that its tasks are learned at.
 #[derive(Module, Debug)]
 pub(super) struct Taught {
     pub(super) encoder: Encoder,
-    /// A rate for each tensor of the encoder, then for the head's weights and its bias; none where all have the same.
+    /// A rate for each tensor that steps move: those of the encoder, or of its low-rank change, then the head's weights and its
+    /// bias; none where all have the same.
     rates: Option<Param<Tensor<1>>>,
 }
 
@@ -22,8 +25,13 @@ impl Taught {
     }
 
     /// An encoder that learns the rates of its tasks, which begin at this one.
-    pub(super) fn with_rates_from(encoder: Encoder, rate: f64, device: &Device) -> Self {
-        let rates = Initializer::Constant { value: rate }.init([rates_of(&encoder)], device);
+    pub(super) fn with_rates_from(
+        encoder: Encoder,
+        rate: f64,
+        lora: Option<Lora>,
+        device: &Device,
+    ) -> Self {
+        let rates = Initializer::Constant { value: rate }.init([rates_of(&encoder, lora)], device);
         Self { encoder, rates: Some(rates) }
     }
 
@@ -39,7 +47,11 @@ impl Taught {
     }
 }
 
-/// How many rates an encoder with a head has, one a tensor.
-pub(super) fn rates_of(encoder: &Encoder) -> usize {
-    super::network::tensor_sizes(encoder).len() + HEAD_TENSORS
+/// How many rates an encoder with a head has, one for each tensor that moves.
+pub(super) fn rates_of(encoder: &Encoder, lora: Option<Lora>) -> usize {
+    let moving = match lora {
+        Some(lora) => 2 * lora.matrices(encoder).len(),
+        None => super::network::tensor_sizes(encoder).len(),
+    };
+    moving + HEAD_TENSORS
 }

@@ -67,14 +67,17 @@ fn episodes_of_separable_classes_are_learned_and_the_seed_decides_the_run() {
         (MetaMethod::Fomaml, Heads::OneAgainstAll),
         (MetaMethod::Fomaml, Heads::Pairs),
     ];
-    together.chain(apart).for_each(learns);
+    let low_rank = [MetaMethod::Fomaml, MetaMethod::Maml, MetaMethod::MetaSgd];
+    together.chain(apart).for_each(|(method, heads)| learns(method, heads, 0));
+    low_rank.into_iter().for_each(|method| learns(method, Heads::Together, 2));
 }
 
-fn learns((method, heads): (MetaMethod, Heads)) {
+fn learns(method: MetaMethod, heads: Heads, lora_rank: usize) {
     let task = task();
     let config = MetaConfig {
         method,
         heads,
+        lora_rank,
         steps: 12,
         ways: 3,
         learning_rate: 1e-3,
@@ -83,7 +86,10 @@ fn learns((method, heads): (MetaMethod, Heads)) {
     let run = || trained(&task, &config).unwrap().curve;
     let curve = run();
     let (first, last) = (curve.0[0].loss, curve.0[11].loss);
-    assert!(last < 0.5 * first || last < 0.01, "{method:?} {heads:?}: {first} → {last}");
+    assert!(
+        last < 0.5 * first || last < 0.01,
+        "{method:?} {heads:?} {lora_rank}: {first} → {last}"
+    );
     assert_eq!(curve, run());
 }
 
@@ -148,4 +154,18 @@ fn a_task_with_too_few_examples_is_refused() {
     task.classes.truncate(6);
     let refused = trained(&task, &MetaConfig::default());
     assert!(matches!(refused, Err(LearnError::TooLittle { .. })));
+}
+
+#[test]
+fn a_low_rank_change_that_a_method_cannot_move_is_refused() {
+    let task = task();
+    let told = |method, lora_rank| {
+        let config = MetaConfig { method, lora_rank, steps: 0, ..MetaConfig::default() };
+        trained(&task, &config).unwrap_err().to_string()
+    };
+    let anil = told(MetaMethod::Anil, 4);
+    assert!(anil.starts_with("config key lora_rank = 4: the steps of anil move the head alone"));
+    assert!(told(MetaMethod::Ridge, 1).contains("methods in closed form take no steps"));
+    assert!(told(MetaMethod::Reptile, 1).contains("leave the key out"));
+    assert!(told(MetaMethod::Maml, 1000).contains("no matrix of the encoder has a smaller change"));
 }

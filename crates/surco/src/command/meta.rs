@@ -81,6 +81,8 @@ struct Config {
     #[serde(default)]
     inner_rate: Option<f64>,
     #[serde(default)]
+    lora_rank: usize,
+    #[serde(default)]
     heads: Heads,
     #[serde(default)]
     adapt_steps: Option<usize>,
@@ -153,6 +155,7 @@ impl Config {
             learning_rate: self.learning_rate.unwrap_or(plain.learning_rate),
             inner_steps: self.inner_steps.unwrap_or(plain.inner_steps),
             inner_rate: self.inner_rate.unwrap_or(plain.inner_rate),
+            lora_rank: self.lora_rank,
             heads: self.heads,
             adapt_steps: self.adapt_steps.unwrap_or(plain.adapt_steps),
             adapt_batch: self.adapt_batch.unwrap_or(plain.adapt_batch),
@@ -178,8 +181,10 @@ pub(crate) fn run(args: &Args, devices: &[Device], screen: &Screen) -> anyhow::R
         learning.save(&folder, &weights)?;
     }
     let curve = &trained.curve;
+    let learning = trained.learning.as_ref();
+    let task_bytes = learning.map(|learning| learning.task_bytes(&trained.model.encoder));
     let json = serde_json::json!({
-        "model": folder, "steps": meta.steps, "weights_sha256": weights,
+        "model": folder, "steps": meta.steps, "weights_sha256": weights, "task_bytes": task_bytes,
         "loss_first": curve.mean_loss(false), "loss_last": curve.mean_loss(true),
     });
     let loss = match (curve.mean_loss(false), curve.mean_loss(true)) {

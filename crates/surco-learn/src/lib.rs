@@ -34,8 +34,8 @@ pub use error::LearnError;
 pub use finetune::{FineTuneTask, FineTuned, fine_tune};
 pub use meta::{
     FewLabels, Heads, ImageTask, InnerSteps, LabelledImages, LearnedImages, Learning, Lora,
-    MetaConfig, MetaLearner, MetaMethod, MetaTask, MetaTrained, MeteorTraining, learn_images,
-    meta_train, untaught,
+    MetaConfig, MetaLearner, MetaMethod, MetaTask, MetaTrained, MeteorTraining, TaskEncoder,
+    learn_images, meta_train, untaught,
 };
 pub use number::{Foretold, NumberHead};
 pub use precision::Precision;

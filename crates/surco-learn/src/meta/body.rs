@@ -1,4 +1,5 @@
-//! What stands before a learner's head: an encoder and, where steps move that in its stead, a change of low rank.
+//! What stands before a learner's head: an encoder; where tasks are told of, what tells of them; where steps move that in its
+//! stead, a change of low rank.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -6,34 +7,47 @@ use surco_net::{Encoder, EncoderInput};
 
 use super::lora::{Lora, LowRank};
 use super::network::{Tensors, tensor_sizes};
+use super::timl::{Known, TaskEncoder};
 use crate::headed::Headed;
 
 /// An encoder as steps find it.
 #[derive(Module, Debug)]
 pub(super) struct Body {
     encoder: Encoder,
+    task: Option<TaskEncoder>,
     change: Option<LowRank>,
 }
 
 impl Body {
-    pub(super) fn new(encoder: Encoder, lora: Option<Lora>, device: &Device) -> Self {
+    pub(super) fn new(
+        (encoder, task): (Encoder, Option<TaskEncoder>),
+        lora: Option<Lora>,
+        device: &Device,
+    ) -> Self {
         let change = lora.map(|lora| LowRank::new(&encoder, lora, device));
-        Self { encoder, change }
+        Self { encoder, task, change }
     }
 
-    /// Features of samples, `[sample, d]`.
-    pub(super) fn embed(&self, input: &EncoderInput) -> Tensor<2> {
-        match &self.change {
+    /// Features of samples of a task, `[sample, d]`.
+    pub(super) fn embed(&self, input: &EncoderInput, known: Known) -> Tensor<2> {
+        let features = match &self.change {
             Some(change) => change.on(&self.encoder).embed(input),
             None => self.encoder.embed(input),
+        };
+        match &self.task {
+            Some(task) => task.modulated(features, known),
+            None => features,
         }
     }
 
     /// The same, where what steps do not move takes no gradients.
     pub(super) fn held(&self) -> Self {
-        let still = self.change.is_some();
-        let encoder = self.encoder.clone();
-        Self { encoder: if still { encoder.no_grad() } else { encoder }, ..self.clone() }
+        let held = self.clone();
+        Self {
+            encoder: if held.change.is_some() { held.encoder.no_grad() } else { held.encoder },
+            task: held.task.map(Module::no_grad),
+            change: held.change,
+        }
     }
 
     /// Width of the encoder's tokens.
@@ -43,14 +57,17 @@ impl Body {
 
     /// How many of the weights, the first, are taught in the outer loop.
     pub(super) fn taught(&self) -> usize {
-        tensor_sizes(&self.encoder).iter().sum()
+        let of_task = self.task.as_ref().map(tensor_sizes).unwrap_or_default();
+        tensor_sizes(&self.encoder).iter().chain(&of_task).sum()
     }
 }
 
 /// The tensors of a network.
 pub(super) fn tensors(network: &Headed<Body>) -> Tensors {
-    let Body { encoder, change } = &network.backbone;
-    let still = if change.is_some() { tensor_sizes(encoder).len() } else { 0 };
+    let Body { encoder, task, change } = &network.backbone;
+    let of_encoder = tensor_sizes(encoder).len();
+    let taught = of_encoder + task.as_ref().map_or(0, |task| tensor_sizes(task).len());
+    let moves = |i: usize| i >= taught || (i < of_encoder && change.is_none());
     let sizes = tensor_sizes(network).into_iter().enumerate();
-    Tensors(sizes.map(|(i, size)| (size, i >= still)).collect())
+    Tensors(sizes.map(|(i, size)| (size, moves(i))).collect())
 }

@@ -3,11 +3,12 @@
 use burn::tensor::{Device, Tensor};
 
 use super::body::{Body, tensors};
-use super::draw::{Asked, Examples};
+use super::draw::{Asked, Examples, Parted};
 use super::fomaml::{InnerSteps, adapted};
 use super::inner::{Inner, Outer};
 use super::network::{Labelled, flat, stand_in};
 use super::taught::Taught;
+use super::timl::Known;
 use super::{MetaConfig, MetaMethod, anil, maml, meta_sgd, reptile};
 use crate::headed::Headed;
 
@@ -15,13 +16,14 @@ use crate::headed::Headed;
 pub(super) fn loss(
     config: &MetaConfig,
     parts: usize,
-    (taught, heads): (&Taught, &[Asked]),
+    (taught, Parted { heads, known }): (&Taught, &Parted),
     device: &Device,
 ) -> Tensor<1> {
     let headed = |head: &Asked| {
-        let body = Body::new(taught.encoder.clone(), config.lora(), device);
+        let parts_of = (taught.encoder.clone(), taught.task.clone());
+        let body = Body::new(parts_of, config.lora(), device);
         let shape = (parts * body.width(), head.answers);
-        Learned { config, network: Headed::new(body, shape, device), device }
+        Learned { config, network: Headed::new(body, shape, device), known: *known, device }
     };
     if config.method == MetaMethod::Fomaml {
         let losses = heads.iter().map(|head| headed(head).to_first_order(head)).collect();
@@ -43,13 +45,15 @@ pub(super) fn loss(
 struct Learned<'a> {
     config: &'a MetaConfig,
     network: Headed<Body>,
+    known: Known,
     device: &'a Device,
 }
 
 impl Learned<'_> {
     fn slope<'a>(&'a self, examples: &'a Examples) -> Labelled<'a> {
         let Examples { batch, right } = examples;
-        Labelled { network: &self.network, batch, classes: right, device: self.device }
+        let Self { network, known, device, .. } = self;
+        Labelled { network, batch, classes: right, known: *known, device }
     }
 
     fn to_first_order(&self, head: &Asked) -> Tensor<1> {
@@ -59,7 +63,8 @@ impl Learned<'_> {
         query.loss(&adapted(&self.network, steps, learns))
     }
 
-    /// The direction by the weights of what is taught: those of the encoder, then the rates, if they are learned.
+    /// The direction by the weights of what is taught: those of the encoder and of what tells of tasks, then the rates,
+    /// if they are learned.
     fn outer(&self, head: &Asked, rates: Option<&[f64]>) -> Outer {
         let (support, query) = (self.slope(&head.support), self.slope(&head.query));
         let (start, tensors) = (flat(&self.network), tensors(&self.network));

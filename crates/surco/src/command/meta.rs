@@ -8,7 +8,7 @@ use surco_data::{
     LabelsAsked, Naming, SeriesWindow, SharedLegend, numbered, read_cube, read_labels, read_table,
 };
 use surco_learn::{Heads, MetaConfig, MetaMethod, MetaTask, meta_train, open_run, untaught};
-use surco_net::{Device, Model, Size, load_model, save_model};
+use surco_net::{Device, Model, Size, load_model};
 use surco_store::Store;
 
 use crate::exit::{BadInput, Usage};
@@ -83,6 +83,8 @@ struct Config {
     #[serde(default)]
     lora_rank: usize,
     #[serde(default)]
+    task_informed: bool,
+    #[serde(default)]
     heads: Heads,
     #[serde(default)]
     adapt_steps: Option<usize>,
@@ -156,6 +158,7 @@ impl Config {
             inner_steps: self.inner_steps.unwrap_or(plain.inner_steps),
             inner_rate: self.inner_rate.unwrap_or(plain.inner_rate),
             lora_rank: self.lora_rank,
+            task_informed: self.task_informed,
             heads: self.heads,
             adapt_steps: self.adapt_steps.unwrap_or(plain.adapt_steps),
             adapt_batch: self.adapt_batch.unwrap_or(plain.adapt_batch),
@@ -176,10 +179,7 @@ pub(crate) fn run(args: &Args, devices: &[Device], screen: &Screen) -> anyhow::R
     let trained = meta_train(model, &meta, &tasks, devices, screen);
     let trained = super::pretrain::drawn(trained, &config.out)?;
     let folder = config.out.join("model");
-    let weights = save_model(&trained.model, &folder)?;
-    if let Some(learning) = &trained.learning {
-        learning.save(&folder, &weights)?;
-    }
+    let weights = trained.save(&folder)?;
     let curve = &trained.curve;
     let learning = trained.learning.as_ref();
     let task_bytes = learning.map(|learning| learning.task_bytes(&trained.model.encoder));

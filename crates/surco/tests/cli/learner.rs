@@ -97,6 +97,22 @@ fn a_learner_of_low_rank_keeps_few_bytes_a_task() {
 }
 
 #[test]
+fn a_learner_that_is_told_of_tasks_keeps_what_tells_of_them() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path();
+    let keys = "size = \"femto\"\nmethod = \"fomaml\"\nsteps = 20\nlearning_rate = 3e-3\nadapt_steps = 20\ntask_informed = true";
+    Run::of(surco(args!["meta", config(dir, "told", keys)]).arg("--json")).json();
+    let path = dir.join("told/model/task.safetensors");
+    let scores = means(dir, &["told"]);
+    assert!(scores[0] > 0.8, "{scores:?}");
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let told = format!("told={}", dir.join("told/model").display());
+    refused(&mut few_shot(&[told]), 3, &["learner.json", "of task.safetensors, which has"]);
+}
+
+#[test]
 fn learners_that_cannot_be_used_are_refused() {
     let scratch = tempfile::tempdir().unwrap();
     let dir = scratch.path();
@@ -106,6 +122,8 @@ fn learners_that_cannot_be_used_are_refused() {
     refused(&mut surco(args!["meta", closed]), 2, &["heads", "methods in closed form"]);
     let still = config(dir, "still", "size = \"femto\"\nmethod = \"anil\"\nlora_rank = 2");
     refused(&mut surco(args!["meta", still]), 2, &["lora_rank = 2", "anil move the head alone"]);
+    let untold = config(dir, "untold", "size = \"femto\"\ntask_informed = true");
+    refused(&mut surco(args!["meta", untold]), 2, &["task_informed = true", "closed form"]);
     refused(&mut few_shot(&["nameless".into()]), 2, &["--learner nameless: expected NAME=DIR"]);
     let nano = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/nano");
     let plain = format!("nano={}", nano.display());

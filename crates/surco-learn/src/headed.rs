@@ -21,6 +21,11 @@ impl<M: Module + ModuleDisplay> Headed<M> {
         Self { backbone, weight, bias }
     }
 
+    /// The same head on another backbone.
+    pub(crate) fn with_backbone(&self, change: impl FnOnce(&M) -> M) -> Self {
+        Self { backbone: change(&self.backbone), ..self.clone() }
+    }
+
     /// Log-probabilities `[sample, class]` from features `[sample, d]`.
     pub(crate) fn judge(&self, features: Tensor<2>) -> Tensor<2> {
         log_softmax(features.matmul(self.weight.val()) + self.bias.val().unsqueeze(), 1)

@@ -34,9 +34,9 @@ pub use adapt::{Adapter, AdapterFeatures, Features, MOST_UNLABELLED, Unlabelled,
 pub use error::LearnError;
 pub use finetune::{FineTuneTask, FineTuned, fine_tune};
 pub use meta::{
-    FewLabels, Heads, ImageTask, InnerSteps, LabelledImages, LearnedImages, Learning, MetaConfig,
-    MetaLearner, MetaMethod, MetaTask, MetaTrained, MeteorTraining, learn_images, meta_train,
-    untaught,
+    FewLabels, Heads, ImageTask, InnerSteps, LabelledImages, LearnedImages, Learning, Lora,
+    MetaConfig, MetaLearner, MetaMethod, MetaTask, MetaTrained, MeteorTraining, TaskEncoder,
+    learn_images, meta_train, untaught,
 };
 pub use number::{Foretold, NumberHead};
 pub use precision::Precision;

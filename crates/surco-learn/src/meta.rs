@@ -9,12 +9,14 @@
 //! paper.
 
 mod anil;
+mod body;
 mod draw;
 mod fomaml;
 mod heads;
 mod images;
 mod inner;
 mod learner;
+mod lora;
 mod maml;
 mod meta_sgd;
 mod network;
@@ -25,13 +27,16 @@ mod ridge;
 mod solve;
 mod stepwise;
 mod taught;
+mod timl;
 
 pub use fomaml::InnerSteps;
 pub use heads::Heads;
 pub use images::{ImageTask, LabelledImages, LearnedImages, MeteorTraining, learn_images};
 pub use learner::{FewLabels, Learning, MetaLearner};
+pub use lora::Lora;
+pub use timl::TaskEncoder;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use rand::{RngExt, SeedableRng};
@@ -39,7 +44,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use surco_core::Progress;
 use surco_data::{Normalisation, Sample, SpectralBand};
-use surco_net::{Card, Encoder, EncoderInput, Model, ModelConfig, Policy, Size, fresh};
+use surco_net::{Card, Encoder, EncoderInput, Model, ModelConfig, Policy, Size, fresh, save_model};
 
 use self::draw::{Drawn, Members, Whole};
 use self::taught::Taught;
@@ -131,6 +136,10 @@ pub struct MetaConfig {
     pub inner_steps: usize,
     /// Their rate.
     pub inner_rate: f64,
+    /// Rank of the change of each matrix of the encoder that steps move in the stead of all weights; 0 for none.
+    pub lora_rank: usize,
+    /// Whether the place and season of a task scale and shift what the encoder says of its samples, of methods by gradients.
+    pub task_informed: bool,
     /// Which classes a head tells apart, of methods by gradients.
     pub heads: Heads,
     /// Steps by which the trained model learns a task, of methods by gradients.
@@ -157,6 +166,8 @@ impl Default for MetaConfig {
             learning_rate: 3e-4,
             inner_steps: 5,
             inner_rate: 0.03,
+            lora_rank: 0,
+            task_informed: false,
             heads: Heads::default(),
             adapt_steps: 60,
             adapt_batch: 16,
@@ -168,7 +179,7 @@ impl Default for MetaConfig {
 }
 
 impl MetaConfig {
-    fn check(&self) -> Result<(), LearnError> {
+    fn check(&self, encoder: &Encoder) -> Result<(), LearnError> {
         let refuse = |key, value: String, remedy: &str| {
             Err(LearnError::Config { key, value, remedy: remedy.into() })
         };
@@ -181,6 +192,14 @@ impl MetaConfig {
             let value = format!("{} of adapt_batch {}", self.adapt_steps, self.adapt_batch);
             return refuse("adapt_steps", value, "expected at least 1 step of at least 1 label");
         }
+        if let Some(problem) = self.lora().and_then(|lora| lora.problem(self.method, encoder)) {
+            let remedy = format!("{problem}; leave the key out, or choose another method or rank");
+            return refuse("lora_rank", self.lora_rank.to_string(), &remedy);
+        }
+        if self.task_informed && self.method.in_closed_form().is_some() {
+            let remedy = "methods in closed form are told of no task; leave the key out, or choose a method by inner steps";
+            return refuse("task_informed", "true".into(), remedy);
+        }
         if self.heads != Heads::Together && self.method.in_closed_form().is_some() {
             let remedy = "methods in closed form tell all classes apart at once; leave the key out, or choose a method by inner steps";
             return refuse("heads", self.heads.name().into(), remedy);
@@ -188,13 +207,20 @@ impl MetaConfig {
         Ok(())
     }
 
+    /// The change of low rank that steps move, if they do not move all weights.
+    fn lora(&self) -> Option<Lora> {
+        (self.lora_rank > 0).then_some(Lora { rank: self.lora_rank, seed: self.seed })
+    }
+
     /// The method as a card tells it.
     fn told(&self) -> String {
-        match self.heads {
-            Heads::Together => self.method.name().into(),
-            Heads::OneAgainstAll | Heads::Pairs => {
-                format!("{} ({})", self.method.name(), self.heads.name())
-            }
+        let heads = (self.heads != Heads::Together).then(|| self.heads.name().to_owned());
+        let lora = self.lora().map(|lora| format!("LoRA of rank {}", lora.rank));
+        let informed = self.task_informed.then(|| "task-informed".to_owned());
+        let besides: Vec<String> = heads.into_iter().chain(lora).chain(informed).collect();
+        match besides.as_slice() {
+            [] => self.method.name().into(),
+            _ => format!("{} ({})", self.method.name(), besides.join(", ")),
         }
     }
 }
@@ -225,6 +251,22 @@ pub struct MetaTrained {
     pub curve: Curve,
     /// How the model learns a task, of methods by gradients.
     pub learning: Option<Learning>,
+    /// What tells of tasks, if they are told of.
+    pub task_encoder: Option<TaskEncoder>,
+}
+
+impl MetaTrained {
+    /// Writes a model folder, with how the model learns a task; gives the SHA-256 of the weights.
+    ///
+    /// # Errors
+    /// [`LearnError::Weights`] or [`LearnError::Io`] if the disk refuses.
+    pub fn save(&self, folder: &Path) -> Result<String, LearnError> {
+        let weights = save_model(&self.model, folder)?;
+        if let Some(learning) = &self.learning {
+            learning.save(folder, &weights, self.task_encoder.as_ref())?;
+        }
+        Ok(weights)
+    }
 }
 
 /// A model with random weights to meta-train, whose normalisation is measured on the tasks.
@@ -266,7 +308,7 @@ pub fn meta_train(
     devices: &[Device],
     progress: &dyn Progress,
 ) -> Result<MetaTrained, LearnError> {
-    config.check()?;
+    config.check(&model.encoder)?;
     let tasks: Vec<Members<'_>> = tasks.iter().map(|t| Members::of(t, config)).collect();
     let tasks: Vec<&Members<'_>> = tasks.iter().filter(|t| t.by_class.len() >= 2).collect();
     if tasks.is_empty() {
@@ -285,15 +327,12 @@ pub fn meta_train(
         folder: config.out.as_deref(),
         progress,
     };
-    let taught = match config.method {
-        MetaMethod::MetaSgd => {
-            Taught::with_rates_from(model.encoder, config.inner_rate, &devices[0])
-        }
-        _ => Taught::at_one_rate(model.encoder),
-    };
+    let parts = model.config.queries.parts;
+    let taught = Taught::new(model.encoder, parts, config, &devices[0]);
     let trained = trainer.run(taught)?;
     let learning = Learning::of(config, trained.module.rates());
-    let mut model = Model { encoder: trained.module.encoder, config: model.config };
+    let Taught { encoder, task: task_encoder, .. } = trained.module;
+    let mut model = Model { encoder, config: model.config };
     model.config.card.stages.push(format!(
         "episodes solved by {}, {} steps of {}, seed {}",
         config.told(),
@@ -302,7 +341,7 @@ pub fn meta_train(
         config.seed
     ));
     model.config.card.data.extend(tasks.iter().map(|t| t.task.name.clone()));
-    Ok(MetaTrained { model, curve: trained.curve, learning })
+    Ok(MetaTrained { model, curve: trained.curve, learning, task_encoder })
 }
 
 fn recipe_of(config: &MetaConfig) -> Recipe {
@@ -358,8 +397,8 @@ impl Objective for Episodes<'_> {
                 let solved = Solved::new(&taught.encoder, whole, device);
                 cross_entropy(activation::log_softmax((whole.logits)(&solved), 1), solved.classes)
             }
-            Drawn::Parted(heads) => {
-                stepwise::loss(self.config, self.model.queries.parts, (taught, heads), device)
+            Drawn::Parted(parted) => {
+                stepwise::loss(self.config, self.model.queries.parts, (taught, parted), device)
             }
         };
         (loss, 1.0)

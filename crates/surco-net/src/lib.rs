@@ -59,4 +59,6 @@ pub use systems::{
     UBarnBatch, UBarnConfig,
 };
 pub use torch_file::TorchError;
-pub use weights::{WeightsError, load_model, read_model, save_int8, save_model};
+pub use weights::{
+    WeightsError, load_model, load_part, read_model, save_int8, save_model, save_part,
+};

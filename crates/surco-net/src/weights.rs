@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use sha2::{Digest, Sha256};
 use surco_core::Fault;
 
 use crate::card::model_card;
 use crate::folder::{
-    CONFIG, INT8_WEIGHTS, NewWeights, Recorded, SCHEMA, WEIGHTS, read_file, weights_name,
-    write_folder,
+    CONFIG, INT8_WEIGHTS, NewWeights, Recorded, SCHEMA, WEIGHTS, hex, read_file, weights_name,
+    write_file, write_folder,
 };
 use crate::source::TensorSource;
 use crate::torch_file::TorchError;
@@ -147,6 +148,29 @@ pub(crate) fn weights_of(module: &impl Module) -> Result<Vec<u8>, String> {
         (name.clone(), view.expect("a live tensor's bytes fit its shape"))
     });
     safetensors::serialize(views, None).map_err(|e| e.to_string())
+}
+
+/// Writes a module that belongs to a model as a file of 32-bit tensors; gives its SHA-256.
+///
+/// # Errors
+/// [`WeightsError::Io`] if the disk refuses.
+pub fn save_part(part: &impl Module, path: &Path) -> Result<String, WeightsError> {
+    let bytes =
+        weights_of(part).map_err(|reason| WeightsError::Weights { path: path.into(), reason })?;
+    write_file(path, &bytes)?;
+    Ok(hex(&Sha256::digest(&bytes)))
+}
+
+/// Reads such a file into a module of its shapes. Gives the SHA-256 of the file too.
+///
+/// # Errors
+/// [`WeightsError`] naming the file and what is wrong with it.
+pub fn load_part<M: Module>(part: M, path: &Path) -> Result<(M, String), WeightsError> {
+    let bytes = read_file(path)?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| e.to_string());
+    let part = file.and_then(|file| filled(part, &file));
+    let part = part.map_err(|reason| WeightsError::Weights { path: path.into(), reason })?;
+    Ok((part, hex(&Sha256::digest(&bytes))))
 }
 
 /// Reads a model folder onto a device, its 8-bit weights if it has no others. Gives the SHA-256 of the

@@ -5,6 +5,7 @@ use surco_data::{Batch, BatchSpec, Sample};
 use surco_net::ModelConfig;
 
 use super::heads::Meant;
+use super::timl::Known;
 use super::{Logits, MetaConfig, MetaTask};
 use crate::pretext::hidden_bands;
 use crate::shuffle::shuffle;
@@ -14,7 +15,7 @@ pub(super) enum Drawn {
     /// To be solved from embeddings in closed form.
     Whole(Box<Whole>),
     /// To be learned by steps: what each head learns from and is asked.
-    Parted(Vec<Asked>),
+    Parted(Parted),
 }
 
 /// Support and queries that are embedded together.
@@ -27,6 +28,12 @@ pub(super) struct Whole {
     /// Examples of the support.
     pub(super) support: usize,
     pub(super) query_class: Vec<i32>,
+}
+
+/// What each head learns from and is asked, and what is known of the task.
+pub(super) struct Parted {
+    pub(super) heads: Vec<Asked>,
+    pub(super) known: Known,
 }
 
 /// What one head learns from and is asked.
@@ -48,8 +55,8 @@ impl Drawn {
     pub(super) fn lengths(&self) -> Vec<usize> {
         match self {
             Self::Whole(whole) => whole.batch.lengths.clone(),
-            Self::Parted(heads) => {
-                let batches = heads.iter().flat_map(|h| [&h.support.batch, &h.query.batch]);
+            Self::Parted(parted) => {
+                let batches = parted.heads.iter().flat_map(|h| [&h.support.batch, &h.query.batch]);
                 batches.flat_map(|batch| batch.lengths.iter().copied()).collect()
             }
         }
@@ -122,7 +129,9 @@ impl<'a> Members<'a> {
             support: reader.examples(&support, question.meant(&support.classes)),
             query: reader.examples(&query, question.meant(&query.classes)),
         });
-        Drawn::Parted(asked.collect())
+        let shown = support.samples.iter().map(|&i| &self.task.samples[i]);
+        let known = Known::of(shown, self.task.window.0);
+        Drawn::Parted(Parted { heads: asked.collect(), known })
     }
 
     /// Support and query of one class, from different places where the class has more than one.

@@ -17,12 +17,15 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use surco_core::{Progress, largest};
 use surco_data::{Batch, BatchSpec, Sample};
-use surco_net::{Encoder, EncoderInput, Model, load_model};
+use surco_net::{Encoder, EncoderInput, Model, load_model, load_part, save_part};
 
+use super::body::{Body, tensors};
 use super::heads::{Heads, Meant, Question};
 use super::inner::Inner;
-use super::network::{Labelled, filled, flat, tensor_sizes, to_weights};
+use super::lora::Lora;
+use super::network::{Labelled, filled, flat, tensor_sizes};
 use super::taught::rates_of;
+use super::timl::{Known, TaskEncoder};
 use super::{MetaConfig, MetaMethod};
 use crate::LearnError;
 use crate::headed::Headed;
@@ -31,7 +34,10 @@ use crate::shuffle::shuffle;
 /// Name of the file that says how a model learns.
 const FILE: &str = "learner.json";
 
-/// Version of that file.
+/// Name of the file of what tells of tasks.
+const TASK_FILE: &str = "task.safetensors";
+
+/// Version of [`FILE`].
 const SCHEMA: u32 = 1;
 
 /// Samples answered at once.
@@ -49,14 +55,20 @@ pub struct Learning {
     pub heads: Heads,
     /// Rate of a step.
     pub inner_rate: f64,
-    /// Rates that were learned: one for each tensor of the encoder, then for the head's weights and its bias. Empty where all
-    /// weights move at `inner_rate`.
+    /// Rates that were learned: one for each tensor of the encoder, or of its low-rank change, then for the head's weights and its
+    /// bias. Empty where all that moves does so at `inner_rate`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rates: Vec<f64>,
+    /// The change of low rank that steps move; none where they move the encoder's own weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<Lora>,
     /// Steps by which a task is learned.
     pub adapt_steps: usize,
     /// Most labels a step.
     pub adapt_batch: usize,
+    /// SHA-256 of what tells of tasks, `task.safetensors` beside this file; none where nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    task_sha256: Option<String>,
     /// The weights that the steps begin from.
     #[serde(default)]
     weights_sha256: String,
@@ -71,45 +83,68 @@ impl Learning {
             heads: config.heads,
             inner_rate: config.inner_rate,
             rates: rates.unwrap_or_default(),
+            lora: config.lora(),
             adapt_steps: config.adapt_steps,
             adapt_batch: config.adapt_batch,
+            task_sha256: None,
             weights_sha256: String::new(),
         })
     }
 
-    /// Writes it beside its model, whose weights have this SHA-256.
-    ///
-    /// # Errors
-    /// [`LearnError::Io`] if the disk refuses.
-    pub fn save(&self, folder: &Path, weights_sha256: &str) -> Result<(), LearnError> {
+    /// Writes it and what tells of tasks beside its model, whose weights have this SHA-256.
+    pub(super) fn save(
+        &self,
+        folder: &Path,
+        weights_sha256: &str,
+        task: Option<&TaskEncoder>,
+    ) -> Result<(), LearnError> {
+        let task_sha256 = task.map(|task| save_part(task, &folder.join(TASK_FILE))).transpose()?;
         let path = folder.join(FILE);
-        let whole = Self { weights_sha256: weights_sha256.into(), ..self.clone() };
+        let weights_sha256 = weights_sha256.into();
+        let whole = Self { task_sha256, weights_sha256, ..self.clone() };
         let text = serde_json::to_string_pretty(&whole).unwrap_or_default() + "\n";
         surco_core::write_whole(&path, text.as_bytes())
             .map_err(|source| LearnError::Io { path, source })
     }
 
+    /// Bytes of the 32-bit numbers that an encoder has of its own for each head of a task it learned; the head's come to them.
+    #[must_use]
+    pub fn task_bytes(&self, encoder: &Encoder) -> usize {
+        let numbers = match (self.method, self.lora) {
+            (MetaMethod::Anil, _) => 0,
+            (_, Some(lora)) => lora.numbers(encoder),
+            (_, None) => tensor_sizes(encoder).iter().sum(),
+        };
+        numbers * size_of::<f32>()
+    }
+
     /// Rate of each weight of a network; what does not move has none.
-    fn rates(&self, network: &Headed<Encoder>) -> Vec<f64> {
+    fn rates(&self, network: &Headed<Body>) -> Vec<f64> {
+        let tensors = tensors(network);
         let mut rates = if self.rates.is_empty() {
-            vec![self.inner_rate; flat(network).len()]
+            tensors.rates(std::iter::repeat(self.inner_rate))
         } else {
-            to_weights(&self.rates, &tensor_sizes(network))
+            tensors.rates(self.rates.iter().copied())
         };
         if self.method == MetaMethod::Anil {
-            rates.iter_mut().take(flat(&network.backbone).len()).for_each(|rate| *rate = 0.0);
+            rates.iter_mut().take(network.backbone.taught()).for_each(|rate| *rate = 0.0);
         }
         rates
     }
 
     fn problem(&self, encoder: &Encoder, weights: &str) -> Option<String> {
-        let tensors = rates_of(encoder);
+        let tensors = rates_of(encoder, self.lora);
         let is_rate = |rate: &f64| rate.is_finite();
         if self.schema != SCHEMA {
             return Some(format!("schema {} is not {SCHEMA}", self.schema));
         }
         if self.weights_sha256 != weights {
             return Some("it belongs to other weights than lie beside it".into());
+        }
+        if let Some(lora) = self.lora
+            && let Some(problem) = lora.problem(self.method, encoder)
+        {
+            return Some(problem);
         }
         if !self.rates.is_empty() && self.rates.len() != tensors {
             return Some(format!("{} rates for {tensors} tensors", self.rates.len()));
@@ -142,6 +177,8 @@ pub struct MetaLearner {
     pub model: Model,
     /// How it learns a task.
     pub learning: Learning,
+    /// What tells of tasks, if they are told of.
+    pub task_encoder: Option<TaskEncoder>,
 }
 
 impl MetaLearner {
@@ -158,7 +195,20 @@ impl MetaLearner {
         if let Some(problem) = learning.problem(&model.encoder, &weights) {
             return Err(refuse(problem));
         }
-        Ok(Self { model, learning })
+        let task_encoder = match &learning.task_sha256 {
+            Some(recorded) => {
+                let width = model.config.queries.parts * model.encoder.width();
+                let path = folder.join(TASK_FILE);
+                let (task, found) = load_part(TaskEncoder::new(width, 0, device), &path)?;
+                if found != *recorded {
+                    let reason = format!("it records {recorded} of {TASK_FILE}, which has {found}");
+                    return Err(refuse(reason));
+                }
+                Some(task)
+            }
+            None => None,
+        };
+        Ok(Self { model, learning, task_encoder })
     }
 
     /// Learns each task from its labels, as many at a time as there are cores, and gives the class of each sample asked about;
@@ -211,8 +261,10 @@ impl Learner<'_> {
     fn answer(&self, task: &FewLabels<'_>) -> Vec<usize> {
         let heads = self.of.learning.heads;
         let questions = heads.questions(task.classes);
+        let support = task.support.iter().map(|&i| &self.samples[i]);
+        let known = Known::of(support, self.spec.first_day);
         let said: Vec<Array2<f32>> =
-            questions.iter().map(|question| self.said(task, question)).collect();
+            questions.iter().map(|question| self.said(task, question, known)).collect();
         let scores = heads.scores(&said, task.classes);
         scores.rows().into_iter().map(|row| largest(row.iter())).collect()
     }
@@ -223,17 +275,19 @@ impl Learner<'_> {
     }
 
     /// Probabilities `[query, answer]` of one question, once its support is learned.
-    fn said(&self, task: &FewLabels<'_>, question: &Question) -> Array2<f32> {
+    fn said(&self, task: &FewLabels<'_>, question: &Question, known: Known) -> Array2<f32> {
         let (encoder, tracked) = (&self.of.model.encoder, self.device.clone().autodiff());
         let width = self.spec.queries.map_or(0, |queries| queries.parts) * encoder.width();
         let shape = (width, question.answers);
-        let network = Headed::new(encoder.clone(), shape, self.device).train().fork(&tracked);
-        let weights = self.learned(task, question, &network, &tracked);
+        let parts_of = (encoder.clone(), self.of.task_encoder.clone());
+        let body = Body::new(parts_of, self.of.learning.lora, self.device);
+        let network = Headed::new(body, shape, self.device).train().fork(&tracked);
+        let weights = self.learned(task, question, (&network, known), &tracked);
         let network = filled(&network, &weights, &tracked).valid();
         let mut said = Vec::new();
         for chunk in task.query.chunks(CHUNK) {
             let input = EncoderInput::new(&self.batch(chunk.iter().copied()), self.device);
-            let chances = network.judge(network.backbone.embed(&input)).exp();
+            let chances = network.judge(network.backbone.embed(&input, known)).exp();
             said.extend(chances.into_data().iter::<f32>());
         }
         Array2::from_shape_vec((task.query.len(), question.answers), said)
@@ -245,7 +299,7 @@ impl Learner<'_> {
         &self,
         task: &FewLabels<'_>,
         question: &Question,
-        network: &Headed<Encoder>,
+        (network, known): (&Headed<Body>, Known),
         tracked: &Device,
     ) -> Vec<f64> {
         let Learning { adapt_steps, adapt_batch, .. } = self.of.learning;
@@ -262,7 +316,7 @@ impl Learner<'_> {
                 let samples = chosen.iter().map(|&i| task.support[examples[i]]);
                 (self.batch(samples), chosen.iter().map(|&i| right[i]).collect())
             });
-            inner.step(&Labelled { network, batch, classes, device: tracked }, &mut weights);
+            inner.step(&Labelled { network, batch, classes, known, device: tracked }, &mut weights);
             taken = taken.filter(|_| is_whole);
         }
         weights
@@ -304,112 +358,4 @@ impl Turns {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::meta::tests::{model, task};
-    use surco_core::Silent;
-
-    fn learner(config: &MetaConfig) -> MetaLearner {
-        MetaLearner { model: model(&task()), learning: Learning::of(config, None).unwrap() }
-    }
-
-    #[test]
-    fn the_same_labels_are_answered_alike_under_all_heads() {
-        let task = task();
-        let (support, query): (Vec<usize>, Vec<usize>) = (0..90).partition(|i| i % 18 < 3);
-        let labels: Vec<usize> = support.iter().map(|&i| task.classes[i]).collect();
-        let few = FewLabels { support: &support, labels: &labels, classes: 3, query: &query };
-        for heads in [Heads::Together, Heads::OneAgainstAll, Heads::Pairs] {
-            // A step takes seven of fifteen labels.
-            let config = MetaConfig {
-                method: MetaMethod::Fomaml,
-                heads,
-                inner_rate: 0.003,
-                adapt_steps: 5,
-                adapt_batch: 7,
-                ..MetaConfig::default()
-            };
-            let learner = learner(&config);
-            let spec = learner.model.config.spec(&task.bands, task.window);
-            let told = learner.answers(&task.samples, &spec, &[few, few], &Silent).unwrap();
-            assert_eq!(told[0].len(), query.len());
-            assert!(told[0].iter().all(|&class| class < 3), "{heads:?}");
-            assert_eq!(told[0], told[1], "{heads:?}");
-        }
-    }
-
-    /// By hand: from a head of zeros, all chances ½, one step of rate r moves what speaks for the class by r · mean (t − ½) x and what
-    /// speaks against it by as much the other way, and the biases alike without x.
-    #[test]
-    fn one_step_of_a_head_against_all_agrees_with_a_hand() {
-        let task = task();
-        let config = MetaConfig {
-            method: MetaMethod::Anil,
-            heads: Heads::OneAgainstAll,
-            inner_rate: 0.004,
-            adapt_steps: 1,
-            ..MetaConfig::default()
-        };
-        let learner = learner(&config);
-        let spec = learner.model.config.spec(&task.bands, task.window);
-        let (support, labels, query) = ([0, 1, 2, 3], [0, 1, 2, 0], [4, 5, 6]);
-        let few = FewLabels { support: &support, labels: &labels, classes: 3, query: &query };
-        let device = learner.model.device();
-        let at_work =
-            Learner { of: &learner, samples: &task.samples, spec: &spec, device: &device };
-        let said = at_work.said(&few, &Heads::OneAgainstAll.questions(3)[0]);
-        let rows: Vec<&Sample> = (0..7).map(|i| &task.samples[i]).collect();
-        let x = surco_net::embed(&learner.model, &rows, &spec, &device);
-        for (i, asked) in query.into_iter().enumerate() {
-            let pull = |(&at, &class): (&usize, &usize)| {
-                let toward = if class == 0 { 0.5 } else { -0.5 };
-                toward * (x.row(at).dot(&x.row(asked)) + 1.0) / 4.0
-            };
-            let moved: f32 = support.iter().zip(&labels).map(pull).sum();
-            let want = 1.0 / (1.0 + (-2.0 * 0.004 * moved).exp());
-            assert!((said[[i, 1]] - want).abs() < 1e-5, "{} {want}", said[[i, 1]]);
-        }
-    }
-
-    #[test]
-    fn what_was_written_is_read_again_and_what_does_not_fit_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let read = || MetaLearner::load(folder.path(), &Device::flex());
-        let sgd = MetaConfig { method: MetaMethod::MetaSgd, ..MetaConfig::default() };
-        let mut learner = learner(&sgd);
-        let weights = surco_net::save_model(&learner.model, folder.path()).unwrap();
-        let told = |error: LearnError| error.to_string();
-        assert!(told(read().unwrap_err()).contains("learner.json does not say how a model learns"));
-        learner.learning.rates = vec![0.01; rates_of(&learner.model.encoder)];
-        learner.learning.save(folder.path(), &weights).unwrap();
-        let again = read().unwrap();
-        assert_eq!(Learning { weights_sha256: String::new(), ..again.learning }, learner.learning);
-        learner.learning.save(folder.path(), "other").unwrap();
-        assert!(told(read().unwrap_err()).contains("it belongs to other weights"));
-        learner.learning.rates.pop();
-        learner.learning.save(folder.path(), &weights).unwrap();
-        let count = rates_of(&learner.model.encoder);
-        let want = format!("{} rates for {count} tensors", count - 1);
-        assert!(told(read().unwrap_err()).contains(&want));
-    }
-
-    /// Three labels of one class, two of the other, four a step: both classes in every batch as far as they last, each label once.
-    #[test]
-    fn batches_are_even_over_classes() {
-        let classes = [0, 0, 1, 0, 1];
-        let mut turns = Turns::new(&classes, 4);
-        for _ in 0..3 {
-            let (first, second) = (turns.next(), turns.next());
-            let of = |batch: &[usize]| batch.iter().map(|&i| classes[i]).collect::<Vec<usize>>();
-            assert_eq!((of(&first), of(&second)), (vec![0, 1, 0, 1], vec![0]));
-            let mut all = [first, second].concat();
-            all.sort_unstable();
-            assert_eq!(all, [0, 1, 2, 3, 4]);
-        }
-    }
-
-    #[test]
-    fn methods_in_closed_form_leave_nothing_to_learn_by() {
-        assert_eq!(Learning::of(&MetaConfig::default(), None), None);
-    }
-}
+mod tests;

@@ -7,9 +7,11 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use surco_data::Batch;
-use surco_net::{Encoder, EncoderInput};
+use surco_net::EncoderInput;
 
+use super::body::Body;
 use super::inner::Slope;
+use super::timl::Known;
 use crate::headed::{Headed, cross_entropy};
 
 /// The weights of a module, one after another.
@@ -38,16 +40,24 @@ pub(super) fn tensor_sizes(module: &impl Module) -> Vec<usize> {
     sizes.0
 }
 
-/// A value for each weight from one for each tensor.
-pub(super) fn to_weights(by_tensor: &[f64], sizes: &[usize]) -> Vec<f64> {
-    let each = by_tensor.iter().zip(sizes);
-    each.flat_map(|(value, size)| std::iter::repeat_n(*value, *size)).collect()
-}
+/// Tensors of a network, in the order of [`flat`]: how many weights each has, and whether steps move it.
+pub(super) struct Tensors(pub(super) Vec<(usize, bool)>);
 
-/// The sum over each tensor of a value for each weight.
-pub(super) fn to_tensors(by_weight: &[f64], sizes: &[usize]) -> Vec<f64> {
-    let mut left = by_weight.iter();
-    sizes.iter().map(|&size| left.by_ref().take(size).sum()).collect()
+impl Tensors {
+    /// The rate of each weight from one for each tensor that moves; what does not move has none.
+    pub(super) fn rates(&self, by_tensor: impl IntoIterator<Item = f64>) -> Vec<f64> {
+        let mut left = by_tensor.into_iter();
+        let mut rate = |moves: bool| if moves { left.next().unwrap_or(0.0) } else { 0.0 };
+        let each = self.0.iter().map(|&(size, moves)| std::iter::repeat_n(rate(moves), size));
+        each.flatten().collect()
+    }
+
+    /// The sum over each tensor that moves of a value for each weight.
+    pub(super) fn sums(&self, by_weight: &[f64]) -> Vec<f64> {
+        let mut left = by_weight.iter();
+        let sums = self.0.iter().map(|&(size, moves)| (left.by_ref().take(size).sum(), moves));
+        sums.filter_map(|(sum, moves)| moves.then_some(sum)).collect()
+    }
 }
 
 /// The next values of a list, as a tensor of a shape.
@@ -81,18 +91,21 @@ pub(super) fn filled<M: Module>(network: &M, weights: &[f64], device: &Device) -
 
 /// Samples of an episode with their classes, as a slope.
 pub(super) struct Labelled<'a> {
-    pub(super) network: &'a Headed<Encoder>,
+    pub(super) network: &'a Headed<Body>,
     pub(super) batch: &'a Batch,
     /// Class of each sample.
     pub(super) classes: &'a [i32],
+    /// What is known of their task.
+    pub(super) known: Known,
     /// A device that tracks gradients.
     pub(super) device: &'a Device,
 }
 
 impl Labelled<'_> {
     /// Mean cross-entropy of what a network says.
-    pub(super) fn loss(&self, here: &Headed<Encoder>) -> Tensor<1> {
-        let embedded = here.backbone.embed(&EncoderInput::new(self.batch, self.device));
+    pub(super) fn loss(&self, here: &Headed<Body>) -> Tensor<1> {
+        let input = EncoderInput::new(self.batch, self.device);
+        let embedded = here.backbone.embed(&input, self.known);
         cross_entropy(here.judge(embedded), self.classes)
     }
 }
@@ -158,10 +171,16 @@ pub(super) fn stand_in(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meta::body::tensors;
+    use crate::meta::fomaml::{InnerSteps, adapted};
     use crate::meta::inner::Inner;
+    use crate::meta::inner::tests::furthest;
+    use crate::meta::lora::Lora;
     use crate::meta::maml;
     use crate::meta::tests::task;
-    use surco_data::{BatchSpec, Normalisation, QueryGrid};
+    use crate::meta::timl::{self, TaskEncoder};
+    use std::ops::Range;
+    use surco_data::{BatchSpec, Normalisation, QueryGrid, Sample};
     use surco_net::{Size, fresh};
 
     /// A batch of some samples with their classes.
@@ -180,16 +199,18 @@ mod tests {
         (4.0 * by(0.01) - by(0.02)) / 3.0
     }
 
-    /// The largest entries of a gradient agree with differences of the loss to a share of the largest.
+    /// The largest entries of a gradient among some weights agree with differences of the loss to a share of the largest.
     fn agree(
         name: &str,
         (gradient, start): (&[f64], &[f64]),
+        among: Range<usize>,
         share: f64,
         loss: impl Fn(&[f64]) -> f64,
     ) {
-        let mut order: Vec<usize> = (0..gradient.len()).collect();
+        let mut order: Vec<usize> = among.collect();
         order.sort_by(|&a, &b| gradient[b].abs().total_cmp(&gradient[a].abs()));
         let largest = gradient[order[0]].abs();
+        assert!(largest > 1e-3, "{name}: {largest}");
         for &at in &order[..12] {
             let want = difference(|step| {
                 let mut moved = start.to_vec();
@@ -204,29 +225,93 @@ mod tests {
         }
     }
 
-    #[test]
-    fn gradients_of_an_encoder_with_a_head_and_of_maml_through_it_agree_with_differences() {
+    /// Checks a network that begins at these weights, its support and query.
+    fn with_network(
+        (task, lora): (Option<TaskEncoder>, Option<Lora>),
+        check: impl Fn(&[f64], [&Labelled<'_>; 2]),
+    ) {
         let device = Device::flex().autodiff();
-        let encoder = fresh(Size::Femto, 5, &Device::flex());
-        let network = Headed::new(encoder, (32, 3), &device);
-        let (support, query) = (examples(0..9), examples(9..18));
-        let support =
-            Labelled { network: &network, batch: &support.0, classes: &support.1, device: &device };
-        let query =
-            Labelled { network: &network, batch: &query.0, classes: &query.1, device: &device };
+        let encoder = fresh(Size::Femto, 5, &Device::flex()).train().fork(&device);
+        let task = task.map(|task| task.train().fork(&device));
+        let network = Headed::new(Body::new((encoder, task), lora, &device), (32, 3), &device);
         let mut start = flat(&network);
         // A head of zeros would hide the encoder's gradients.
         let head = start.len() - 32 * 3 - 3;
         for (i, weight) in start[head..].iter_mut().enumerate() {
             *weight = 0.3 * (i as f64).sin();
         }
-        let (_, gradient) = support.at(&start);
-        assert!(gradient[..head].iter().any(|g| g.abs() > 1e-3), "the encoder has its share");
-        agree("support", (&gradient, &start), 1e-3, |weights| support.at(weights).0);
-        let inner = Inner { rates: vec![0.01; start.len()], steps: 3 };
-        let outer = maml::outer(&support, &query, &start, &inner);
-        agree("maml", (&outer.gradient, &start), 5e-3, |weights| {
-            query.at(inner.path(&support, weights).end()).0
+        let network = filled(&network, &start, &device);
+        let mut place = Sample::default();
+        place.site.lonlat = Some([-71.0, -34.0]);
+        let known = Known::of(&[place], 100);
+        let (support, query) = (examples(0..9), examples(9..18));
+        let of = |(batch, classes): &(Batch, Vec<i32>), check: &dyn Fn(&Labelled<'_>)| {
+            check(&Labelled { network: &network, batch, classes, known, device: &device });
+        };
+        of(&support, &|support| of(&query, &|query| check(&start, [support, query])));
+    }
+
+    #[test]
+    fn gradients_of_an_encoder_with_a_head_and_of_maml_through_it_agree_with_differences() {
+        with_network((None, None), |start, [support, query]| {
+            let (_, gradient) = support.at(start);
+            let all = 0..start.len();
+            let encoder = 0..support.network.backbone.taught();
+            agree("support", (&gradient, start), all.clone(), 1e-3, |weights| {
+                support.at(weights).0
+            });
+            agree("encoder", (&gradient, start), encoder, 2e-3, |weights| support.at(weights).0);
+            let inner = Inner { rates: vec![0.01; start.len()], steps: 3 };
+            let outer = maml::outer(support, query, start, &inner);
+            agree("maml", (&outer.gradient, start), all, 5e-3, |weights| {
+                query.at(inner.path(support, weights).end()).0
+            });
+        });
+    }
+
+    #[test]
+    fn steps_leave_what_is_taught_alone_and_the_outer_loop_agrees_with_differences() {
+        let (low, task) = (Some(Lora { rank: 2, seed: 1 }), Some(timl::tests::taught(32)));
+        let encoder = flat(&fresh(Size::Femto, 5, &Device::flex())).len();
+        for (task, lora) in [(None, low), (task.clone(), None), (task, low)] {
+            let (is_low, is_told) = (lora.is_some(), task.is_some());
+            with_network((task, lora), |start, [support, query]| {
+                let rates = tensors(support.network).rates(std::iter::repeat(0.03));
+                let inner = Inner { rates, steps: 3 };
+                let taught = support.network.backbone.taught();
+                let end = inner.path(support, start).end().to_vec();
+                assert_eq!(end[..encoder] == start[..encoder], is_low);
+                assert_eq!(end[encoder..taught], start[encoder..taught]);
+                assert_ne!(end[taught..], start[taught..]);
+                let outer = maml::outer(support, query, start, &inner);
+                let loss = |weights: &[f64]| query.at(inner.path(support, weights).end()).0;
+                agree("encoder", (&outer.gradient, start), 0..encoder, 5e-3, loss);
+                if is_told {
+                    agree("task", (&outer.gradient, start), encoder..taught, 5e-3, loss);
+                }
+            });
+        }
+    }
+
+    /// On tensors and on the flat list.
+    #[test]
+    fn first_order_gradients_of_both_ways_agree() {
+        let both = (Some(timl::tests::taught(32)), Some(Lora { rank: 2, seed: 1 }));
+        with_network(both, |start, [support, query]| {
+            let network = support.network;
+            let steps = InnerSteps { count: 3, rate: 0.03 };
+            let learns = |here: &Headed<Body>| support.loss(&here.with_backbone(Body::held));
+            let loss = query.loss(&adapted(network, steps, learns));
+            let number = f64::from(loss.clone().into_scalar::<f32>());
+            let grads = GradientsParams::from_grads(loss.backward(), network);
+            let mut got = Gradients { of: grads, values: Vec::new() };
+            network.visit(&mut got);
+            let rates = tensors(network).rates(std::iter::repeat(steps.rate));
+            let inner = Inner { rates, steps: steps.count };
+            let (want, there) = query.at(inner.path(support, start).end());
+            let largest = there.iter().fold(0.0, |most: f64, g| most.max(g.abs()));
+            assert!((number - want).abs() < 1e-4, "{number} {want}");
+            assert!(furthest(&got.values, &there) < 1e-3 * largest);
         });
     }
 }

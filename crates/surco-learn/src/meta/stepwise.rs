@@ -2,27 +2,28 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::draw::{Asked, Examples};
+use super::body::{Body, tensors};
+use super::draw::{Asked, Examples, Parted};
 use super::fomaml::{InnerSteps, adapted};
 use super::inner::{Inner, Outer};
-use super::network::{Labelled, flat, stand_in, tensor_sizes, to_tensors, to_weights};
+use super::network::{Labelled, flat, stand_in};
 use super::taught::Taught;
+use super::timl::Known;
 use super::{MetaConfig, MetaMethod, anil, maml, meta_sgd, reptile};
 use crate::headed::Headed;
-use surco_net::Encoder;
 
 /// A loss whose gradient is the direction of a method with an inner loop.
 pub(super) fn loss(
     config: &MetaConfig,
     parts: usize,
-    (taught, heads): (&Taught, &[Asked]),
+    (taught, Parted { heads, known }): (&Taught, &Parted),
     device: &Device,
 ) -> Tensor<1> {
-    let width = parts * taught.encoder.width();
-    let headed = |head: &Asked| Learned {
-        config,
-        network: Headed::new(taught.encoder.clone(), (width, head.answers), device),
-        device,
+    let headed = |head: &Asked| {
+        let parts_of = (taught.encoder.clone(), taught.task.clone());
+        let body = Body::new(parts_of, config.lora(), device);
+        let shape = (parts * body.width(), head.answers);
+        Learned { config, network: Headed::new(body, shape, device), known: *known, device }
     };
     if config.method == MetaMethod::Fomaml {
         let losses = heads.iter().map(|head| headed(head).to_first_order(head)).collect();
@@ -43,44 +44,48 @@ pub(super) fn loss(
 /// A network about to learn what one head is asked.
 struct Learned<'a> {
     config: &'a MetaConfig,
-    network: Headed<Encoder>,
+    network: Headed<Body>,
+    known: Known,
     device: &'a Device,
 }
 
 impl Learned<'_> {
     fn slope<'a>(&'a self, examples: &'a Examples) -> Labelled<'a> {
         let Examples { batch, right } = examples;
-        Labelled { network: &self.network, batch, classes: right, device: self.device }
+        let Self { network, known, device, .. } = self;
+        Labelled { network, batch, classes: right, known: *known, device }
     }
 
     fn to_first_order(&self, head: &Asked) -> Tensor<1> {
         let (support, query) = (self.slope(&head.support), self.slope(&head.query));
         let steps = InnerSteps { count: self.config.inner_steps, rate: self.config.inner_rate };
-        query.loss(&adapted(&self.network, steps, |here| support.loss(here)))
+        let learns = |here: &Headed<Body>| support.loss(&here.with_backbone(Body::held));
+        query.loss(&adapted(&self.network, steps, learns))
     }
 
-    /// The direction by the weights of what is taught: those of the encoder, then the rates, if they are learned.
+    /// The direction by the weights of what is taught: those of the encoder and of what tells of tasks, then the rates,
+    /// if they are learned.
     fn outer(&self, head: &Asked, rates: Option<&[f64]>) -> Outer {
         let (support, query) = (self.slope(&head.support), self.slope(&head.query));
-        let (start, sizes) = (flat(&self.network), tensor_sizes(&self.network));
-        let frozen = flat(&self.network.backbone).len();
+        let (start, tensors) = (flat(&self.network), tensors(&self.network));
+        let taught = self.network.backbone.taught();
         let steps = self.config.inner_steps;
-        let rates = rates.map_or_else(
-            || vec![self.config.inner_rate; start.len()],
-            |rates| to_weights(rates, &sizes),
-        );
+        let rates = match rates {
+            Some(rates) => tensors.rates(rates.iter().copied()),
+            None => tensors.rates(std::iter::repeat(self.config.inner_rate)),
+        };
         let inner = Inner { rates, steps };
         let (mut outer, by_rates) = match self.config.method {
             MetaMethod::MetaSgd => meta_sgd::outer(&support, &query, &start, &inner),
             MetaMethod::Maml => (maml::outer(&support, &query, &start, &inner), Vec::new()),
             MetaMethod::Anil => {
-                (anil::outer(&support, &query, &start, (&inner, frozen)), Vec::new())
+                (anil::outer(&support, &query, &start, (&inner, taught)), Vec::new())
             }
             _ => (reptile::outer(&support, &start, &inner), Vec::new()),
         };
-        outer.gradient.truncate(frozen);
+        outer.gradient.truncate(taught);
         if !by_rates.is_empty() {
-            outer.gradient.extend(to_tensors(&by_rates, &sizes));
+            outer.gradient.extend(tensors.sums(&by_rates));
         }
         outer
     }

@@ -1,14 +1,22 @@
-//! What meta-training teaches: an encoder and, where a method learns them, the rates of its inner steps.
+//! What meta-training teaches: an encoder; where tasks are told of, what tells of them; where a method learns them, the rates of its
+//! inner steps.
 
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 use surco_net::{Encoder, Policy};
 
-/// An encoder with the rates that its tasks are learned at.
+use super::lora::Lora;
+use super::timl::TaskEncoder;
+use super::{MetaConfig, MetaMethod};
+
+/// An encoder with what belongs to how its tasks are learned.
 #[derive(Module, Debug)]
 pub(super) struct Taught {
     pub(super) encoder: Encoder,
-    /// A rate for each tensor of the encoder, then for the head's weights and its bias; none where all have the same.
+    /// What tells of tasks, if they are told of.
+    pub(super) task: Option<TaskEncoder>,
+    /// A rate for each tensor that steps move: those of the encoder, or of its low-rank change, then the head's weights and its
+    /// bias; none where all have the same.
     rates: Option<Param<Tensor<1>>>,
 }
 
@@ -16,15 +24,20 @@ pub(super) struct Taught {
 const HEAD_TENSORS: usize = 2;
 
 impl Taught {
-    /// An encoder whose tasks are learned at one rate that stays.
-    pub(super) fn at_one_rate(encoder: Encoder) -> Self {
-        Self { encoder, rates: None }
-    }
-
-    /// An encoder that learns the rates of its tasks, which begin at this one.
-    pub(super) fn with_rates_from(encoder: Encoder, rate: f64, device: &Device) -> Self {
-        let rates = Initializer::Constant { value: rate }.init([rates_of(&encoder)], device);
-        Self { encoder, rates: Some(rates) }
+    /// What a config teaches, from an encoder whose embedding has so many parts.
+    pub(super) fn new(
+        encoder: Encoder,
+        parts: usize,
+        config: &MetaConfig,
+        device: &Device,
+    ) -> Self {
+        let rates = (config.method == MetaMethod::MetaSgd).then(|| {
+            let one = Initializer::Constant { value: config.inner_rate };
+            one.init([rates_of(&encoder, config.lora())], device)
+        });
+        let width = parts * encoder.width();
+        let task = config.task_informed.then(|| TaskEncoder::new(width, config.seed, device));
+        Self { encoder, task, rates }
     }
 
     /// The same, computed another way.
@@ -39,7 +52,11 @@ impl Taught {
     }
 }
 
-/// How many rates an encoder with a head has, one a tensor.
-pub(super) fn rates_of(encoder: &Encoder) -> usize {
-    super::network::tensor_sizes(encoder).len() + HEAD_TENSORS
+/// How many rates an encoder with a head has, one for each tensor that moves.
+pub(super) fn rates_of(encoder: &Encoder, lora: Option<Lora>) -> usize {
+    let moving = match lora {
+        Some(lora) => 2 * lora.matrices(encoder).len(),
+        None => super::network::tensor_sizes(encoder).len(),
+    };
+    moving + HEAD_TENSORS
 }

@@ -67,28 +67,44 @@ fn episodes_of_separable_classes_are_learned_and_the_seed_decides_the_run() {
         (MetaMethod::Fomaml, Heads::OneAgainstAll),
         (MetaMethod::Fomaml, Heads::Pairs),
     ];
-    together.chain(apart).for_each(learns);
+    together.chain(apart).for_each(|(method, heads)| {
+        learns(MetaConfig { method, heads, ..MetaConfig::default() });
+    });
+    let low_rank = MetaConfig { method: MetaMethod::Fomaml, lora_rank: 2, ..MetaConfig::default() };
+    let informed =
+        MetaConfig { method: MetaMethod::Reptile, task_informed: true, ..MetaConfig::default() };
+    let both = MetaConfig {
+        method: MetaMethod::MetaSgd,
+        inner_steps: 2,
+        task_informed: true,
+        ..low_rank.clone()
+    };
+    [low_rank, informed, both].into_iter().for_each(learns);
 }
 
-fn learns((method, heads): (MetaMethod, Heads)) {
+fn learns(config: MetaConfig) {
     let task = task();
-    let config = MetaConfig {
-        method,
-        heads,
-        steps: 12,
-        ways: 3,
-        learning_rate: 1e-3,
-        ..MetaConfig::default()
-    };
+    let config = MetaConfig { steps: 12, ways: 3, learning_rate: 1e-3, ..config };
     let run = || trained(&task, &config).unwrap().curve;
     let curve = run();
     let (first, last) = (curve.0[0].loss, curve.0[11].loss);
-    assert!(last < 0.5 * first || last < 0.01, "{method:?} {heads:?}: {first} → {last}");
+    assert!(last < 0.5 * first || last < 0.01, "{config:?}: {first} → {last}");
     assert_eq!(curve, run());
 }
 
 #[test]
 fn a_stopped_run_goes_on_as_if_it_had_not_been_stopped() {
+    goes_on(&MetaConfig::default());
+    goes_on(&MetaConfig {
+        method: MetaMethod::Fomaml,
+        lora_rank: 2,
+        task_informed: true,
+        inner_steps: 1,
+        ..MetaConfig::default()
+    });
+}
+
+fn goes_on(config: &MetaConfig) {
     struct StopAfter(u64, std::sync::atomic::AtomicU64);
     impl Progress for StopAfter {
         fn report(&self, _: &'static str, done: u64, _: u64, _: &str) {
@@ -103,7 +119,7 @@ fn a_stopped_run_goes_on_as_if_it_had_not_been_stopped() {
         steps: 22,
         ways: 3,
         out: Some(folder.path().join(name)),
-        ..MetaConfig::default()
+        ..config.clone()
     };
     let run = |config: &MetaConfig, progress: &dyn Progress| {
         let tasks = std::slice::from_ref(&task);
@@ -148,4 +164,88 @@ fn a_task_with_too_few_examples_is_refused() {
     task.classes.truncate(6);
     let refused = trained(&task, &MetaConfig::default());
     assert!(matches!(refused, Err(LearnError::TooLittle { .. })));
+}
+
+#[test]
+fn a_low_rank_change_that_a_method_cannot_move_is_refused() {
+    let task = task();
+    let told = |method, lora_rank| {
+        let config = MetaConfig { method, lora_rank, steps: 0, ..MetaConfig::default() };
+        trained(&task, &config).unwrap_err().to_string()
+    };
+    let anil = told(MetaMethod::Anil, 4);
+    assert!(anil.starts_with("config key lora_rank = 4: the steps of anil move the head alone"));
+    assert!(told(MetaMethod::Ridge, 1).contains("methods in closed form take no steps"));
+    assert!(told(MetaMethod::Reptile, 1).contains("leave the key out"));
+    assert!(told(MetaMethod::Maml, 1000).contains("no matrix of the encoder has a smaller change"));
+}
+
+#[test]
+fn methods_in_closed_form_are_told_of_no_task() {
+    let config = MetaConfig { task_informed: true, ..MetaConfig::default() };
+    let told = trained(&task(), &config).unwrap_err().to_string();
+    assert!(told.starts_with("config key task_informed = true: methods in closed form"), "{told}");
+}
+
+/// Series of two bands, each low or high; north of the equator the first band tells the class, south of it the second.
+fn of_two_bands(latitude: f64) -> MetaTask {
+    let is_high = |i: usize| [i % 2, i / 2 % 2];
+    let sample = |i: usize| {
+        let value = |(day, band): (usize, usize)| {
+            let noise = 0.02 * (i as f32 * 1.7 + day as f32 + 3.0 * band as f32).sin();
+            0.2 + 0.3 * is_high(i)[band] as f32 + noise
+        };
+        let values = (0..12).flat_map(|day| [(day, 0), (day, 1)]).map(value).collect();
+        let mut sample = Sample::series((0..12).map(|d| d * 30).collect(), values, false);
+        sample.site.lonlat = Some([10.0, latitude]);
+        sample
+    };
+    let band = |centre_nm| SpectralBand::optical(centre_nm, 30.0);
+    MetaTask {
+        name: format!("latitude {latitude}"),
+        bands: vec![band(665.0), band(842.0)],
+        window: (0, 365),
+        samples: (0..80).map(sample).collect(),
+        classes: (0..80).map(|i| is_high(i)[usize::from(latitude < 0.0)]).collect(),
+        places: (0..80).collect(),
+    }
+}
+
+/// The support has both bands low or both high, what is asked one of each: nothing but the place says which band counts, so who is not told
+/// of it answers both tasks alike, and half of the answers are wrong.
+#[test]
+fn who_is_told_of_the_place_answers_what_depends_on_it() {
+    let tasks = [45.0, -35.0].map(of_two_bands);
+    let right = |task_informed| {
+        let config = MetaConfig {
+            method: MetaMethod::Fomaml,
+            task_informed,
+            steps: 100,
+            episodes: 4,
+            ways: 2,
+            shots: 1,
+            learning_rate: 3e-3,
+            adapt_steps: 5,
+            band_dropout: 0.0,
+            seed: 4,
+            ..MetaConfig::default()
+        };
+        let device = Device::flex();
+        let model = untaught(Size::Femto, 2, &tasks, &device);
+        let trained = meta_train(model, &config, &tasks, &[device], &Silent).unwrap();
+        let MetaTrained { model, learning, task_encoder, .. } = trained;
+        let learner = MetaLearner { model, learning: learning.unwrap(), task_encoder };
+        let shares = tasks.each_ref().map(|task| {
+            let spec = learner.model.config.spec(&task.bands, task.window);
+            let query: Vec<usize> = (0..80).filter(|i| [1, 2].contains(&(i % 4))).collect();
+            let (support, labels) = ([0, 3, 4, 7], [0, 1, 0, 1]);
+            let few = FewLabels { support: &support, labels: &labels, classes: 2, query: &query };
+            let said = learner.answers(&task.samples, &spec, &[few], &Silent).unwrap().remove(0);
+            let right = query.iter().zip(said).filter(|(at, said)| task.classes[**at] == *said);
+            right.count() as f64 / query.len() as f64
+        });
+        f64::midpoint(shares[0], shares[1])
+    };
+    let (told, untold) = (right(true), right(false));
+    assert_eq!((told, untold), (1.0, 0.5));
 }

@@ -8,7 +8,7 @@ use surco_data::{
     LabelsAsked, Naming, SeriesWindow, SharedLegend, numbered, read_cube, read_labels, read_table,
 };
 use surco_learn::{Heads, MetaConfig, MetaMethod, MetaTask, meta_train, open_run, untaught};
-use surco_net::{Device, Model, Size, load_model, save_model};
+use surco_net::{Device, Model, Size, load_model};
 use surco_store::Store;
 
 use crate::exit::{BadInput, Usage};
@@ -80,6 +80,10 @@ struct Config {
     inner_steps: Option<usize>,
     #[serde(default)]
     inner_rate: Option<f64>,
+    #[serde(default)]
+    lora_rank: usize,
+    #[serde(default)]
+    task_informed: bool,
     #[serde(default)]
     heads: Heads,
     #[serde(default)]
@@ -153,6 +157,8 @@ impl Config {
             learning_rate: self.learning_rate.unwrap_or(plain.learning_rate),
             inner_steps: self.inner_steps.unwrap_or(plain.inner_steps),
             inner_rate: self.inner_rate.unwrap_or(plain.inner_rate),
+            lora_rank: self.lora_rank,
+            task_informed: self.task_informed,
             heads: self.heads,
             adapt_steps: self.adapt_steps.unwrap_or(plain.adapt_steps),
             adapt_batch: self.adapt_batch.unwrap_or(plain.adapt_batch),
@@ -173,13 +179,12 @@ pub(crate) fn run(args: &Args, devices: &[Device], screen: &Screen) -> anyhow::R
     let trained = meta_train(model, &meta, &tasks, devices, screen);
     let trained = super::pretrain::drawn(trained, &config.out)?;
     let folder = config.out.join("model");
-    let weights = save_model(&trained.model, &folder)?;
-    if let Some(learning) = &trained.learning {
-        learning.save(&folder, &weights)?;
-    }
+    let weights = trained.save(&folder)?;
     let curve = &trained.curve;
+    let learning = trained.learning.as_ref();
+    let task_bytes = learning.map(|learning| learning.task_bytes(&trained.model.encoder));
     let json = serde_json::json!({
-        "model": folder, "steps": meta.steps, "weights_sha256": weights,
+        "model": folder, "steps": meta.steps, "weights_sha256": weights, "task_bytes": task_bytes,
         "loss_first": curve.mean_loss(false), "loss_last": curve.mean_loss(true),
     });
     let loss = match (curve.mean_loss(false), curve.mean_loss(true)) {

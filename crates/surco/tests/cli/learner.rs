@@ -63,6 +63,55 @@ fn a_learner_is_used_as_it_was_trained() {
     assert!(taught["mean"].as_f64() > Some(0.8), "{taught}");
 }
 
+/// The rows of `surco evaluate fewshot` by these runs of `surco meta`: the mean score of each.
+fn means(dir: &Path, names: &[&str]) -> Vec<f64> {
+    let learner = |name: &&str| format!("{name}={}", dir.join(name).join("model").display());
+    let learners: Vec<String> = names.iter().map(learner).collect();
+    let result = Run::of(few_shot(&learners).arg("--json")).json();
+    let rows = result["rows"].as_array().unwrap();
+    let mean = |name: &&str| {
+        let row = rows.iter().find(|row| row["method"] == **name).unwrap();
+        row["mean"].as_f64().unwrap()
+    };
+    names.iter().map(mean).collect()
+}
+
+#[test]
+fn a_learner_of_low_rank_keeps_few_bytes_a_task() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path();
+    let taught = |name: &str, keys: &str| {
+        let keys = format!(
+            "size = \"femto\"\nmethod = \"fomaml\"\nsteps = 20\nlearning_rate = 3e-3\nadapt_steps = 20\n{keys}"
+        );
+        Run::of(surco(args!["meta", config(dir, name, &keys)]).arg("--json")).json()
+    };
+    let (all, low) = (taught("all", ""), taught("low", "lora_rank = 2"));
+    let bytes = |told: &Value| told["task_bytes"].as_u64().unwrap();
+    assert!(bytes(&low) > 0 && 4 * bytes(&low) < bytes(&all), "{low} {all}");
+    let told = fs::read_to_string(dir.join("low/model/learner.json")).unwrap();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["lora"], serde_json::json!({ "rank": 2, "seed": 0 }));
+    let scores = means(dir, &["low"]);
+    assert!(scores[0] > 0.8, "{scores:?}");
+}
+
+#[test]
+fn a_learner_that_is_told_of_tasks_keeps_what_tells_of_them() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path();
+    let keys = "size = \"femto\"\nmethod = \"fomaml\"\nsteps = 20\nlearning_rate = 3e-3\nadapt_steps = 20\ntask_informed = true";
+    Run::of(surco(args!["meta", config(dir, "told", keys)]).arg("--json")).json();
+    let path = dir.join("told/model/task.safetensors");
+    let scores = means(dir, &["told"]);
+    assert!(scores[0] > 0.8, "{scores:?}");
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let told = format!("told={}", dir.join("told/model").display());
+    refused(&mut few_shot(&[told]), 3, &["learner.json", "of task.safetensors, which has"]);
+}
+
 #[test]
 fn learners_that_cannot_be_used_are_refused() {
     let scratch = tempfile::tempdir().unwrap();
@@ -71,6 +120,10 @@ fn learners_that_cannot_be_used_are_refused() {
     refused(&mut surco(args!["meta", both]), 2, &["model and size: give one of them"]);
     let closed = config(dir, "closed", "size = \"femto\"\nheads = \"pairs\"");
     refused(&mut surco(args!["meta", closed]), 2, &["heads", "methods in closed form"]);
+    let still = config(dir, "still", "size = \"femto\"\nmethod = \"anil\"\nlora_rank = 2");
+    refused(&mut surco(args!["meta", still]), 2, &["lora_rank = 2", "anil move the head alone"]);
+    let untold = config(dir, "untold", "size = \"femto\"\ntask_informed = true");
+    refused(&mut surco(args!["meta", untold]), 2, &["task_informed = true", "closed form"]);
     refused(&mut few_shot(&["nameless".into()]), 2, &["--learner nameless: expected NAME=DIR"]);
     let nano = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/nano");
     let plain = format!("nano={}", nano.display());

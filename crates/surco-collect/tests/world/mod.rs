@@ -15,12 +15,10 @@ use surco_collect::{
 };
 use surco_core::Silent;
 
-/// Impatient, so that tests are quick.
-pub(crate) const PATIENCE: Patience = Patience {
-    attempts: 12,
-    first_wait: Duration::from_millis(2),
-    stall: Duration::from_millis(400),
-};
+/// Quick to ask again, so that tests are quick, and slow to give up on a connection: on a busy machine an
+/// answer may take its time, and one asked for twice would be taken for a fault.
+pub(crate) const PATIENCE: Patience =
+    Patience { attempts: 12, first_wait: Duration::from_millis(2), stall: Duration::from_secs(60) };
 
 pub(crate) fn request(catalog: &str) -> CollectRequest {
     let bands = scenes::BANDS.iter().map(|b| b.0.to_string()).collect();
@@ -32,8 +30,16 @@ pub(crate) fn options(store: &Path) -> RunOptions {
 }
 
 pub(crate) fn collect(catalog: &str, store: &Path) -> Result<CollectSummary, CollectError> {
-    let plan = plan_with(&request(catalog), PATIENCE, &Silent)?;
-    run(&plan, &options(store), &Silent)
+    collect_with(catalog, store, PATIENCE)
+}
+
+pub(crate) fn collect_with(
+    catalog: &str,
+    store: &Path,
+    patience: Patience,
+) -> Result<CollectSummary, CollectError> {
+    let plan = plan_with(&request(catalog), patience, &Silent)?;
+    run(&plan, &RunOptions { patience, ..options(store) }, &Silent)
 }
 
 /// Every object of a store.

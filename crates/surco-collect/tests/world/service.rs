@@ -41,6 +41,9 @@ pub(crate) enum Fault {
 /// How long a service is down.
 const DOWN: Duration = Duration::from_millis(40);
 
+/// How long a stalled answer is held back.
+pub(crate) const STALL: Duration = Duration::from_millis(900);
+
 /// A JSON answer for a path.
 pub(crate) type Answers = BTreeMap<String, Vec<u8>>;
 
@@ -152,7 +155,7 @@ impl State {
             if self.down.load(Ordering::SeqCst) {
                 drop((stream, listener));
                 std::thread::sleep(DOWN);
-                listener = TcpListener::bind(self.address).unwrap();
+                listener = bind_again(self.address);
                 self.down.store(false, Ordering::SeqCst);
                 continue;
             }
@@ -239,7 +242,7 @@ impl State {
             }
             Fault::Flipped => body[half] ^= 0x55,
             Fault::Zeroed => body[half..].fill(0),
-            Fault::Stalled => std::thread::sleep(Duration::from_millis(900)),
+            Fault::Stalled => std::thread::sleep(STALL),
             Fault::WrongRange => {
                 stated = format!("Content-Range: bytes {}-{}/{total}", start + 1, end);
             }
@@ -257,6 +260,19 @@ impl State {
             }
         }
         send(writer, "206 Partial Content", &[stated, etag], &body)
+    }
+}
+
+/// Listens again where one has listened; another test may have been lent the port for a while.
+pub(crate) fn bind_again(address: SocketAddr) -> TcpListener {
+    let mut tries = 0;
+    loop {
+        match TcpListener::bind(address) {
+            Ok(listener) => return listener,
+            Err(error) if tries == 500 => panic!("{address}: {error}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+        tries += 1;
     }
 }
 

@@ -3,7 +3,6 @@
 use ndarray::{Array3, Array4, ArrayView2, s};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
 use surco_core::{CellId, Fault, Georef, Progress, Scl, Season, Window, band_by_name};
 use surco_raster::projection::{CrsError, Projection};
 use surco_store::{CellReader, Store, StoreError};
@@ -114,10 +113,6 @@ impl Cube {
     /// The series of one pixel: dates on which the ground was seen.
     #[must_use]
     pub fn sample(&self, row: usize, col: usize) -> Sample {
-        Sample { ground: self.ground(row, col), ..self.pixel(row, col) }
-    }
-
-    fn pixel(&self, row: usize, col: usize) -> Sample {
         self.window(Window { row, col, rows: 1, cols: 1 })
     }
 
@@ -216,18 +211,6 @@ impl Cube {
             out = [out[0].min(lon), out[1].min(lat), out[2].max(lon), out[3].max(lat)];
         }
         Some(out)
-    }
-
-    /// All series, row by row.
-    #[must_use]
-    pub fn samples(&self) -> Vec<Sample> {
-        let (rows, cols) = self.size();
-        let grounds = self.grounds();
-        let sample = |i: usize| {
-            let (row, col) = (i / cols, i % cols);
-            Sample { ground: grounds[[row, col]].clone(), ..self.pixel(row, col) }
-        };
-        (0..rows * cols).into_par_iter().map(sample).collect()
     }
 
     /// One band on one date.

@@ -29,6 +29,7 @@ pub use context::{Context, STATIC_FEATURES, static_token};
 pub use cube::{Cube, CubeError, SeriesWindow, read_cube, read_windows};
 pub use exclude::{Degrees, Exclusion, ExclusionError, Unseen};
 pub use forecast_table::{ForecastRow, ForecastTableError, write_forecasts};
+pub use ground::Grounds;
 pub use labels::{
     LabelError, LabelledGround, Labels, LabelsAsked, LeftOut, LeftOutPixels, PointLabel, Reason,
     read_labels, read_named_places,

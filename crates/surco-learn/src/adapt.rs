@@ -7,11 +7,10 @@
 //!
 //! Weights of the backbone do not change: an adapter is its experts.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use burn::tensor::Device;
-use ndarray::{Array2, ArrayView2, Axis, concatenate};
+use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 use serde::{Deserialize, Serialize};
 use surco_data::{BatchSpec, Sample};
 use surco_net::{Model, embed};
@@ -20,7 +19,7 @@ use crate::Ridge;
 use crate::axes::Axes;
 use crate::propagate::{Spread, stacked};
 use crate::ridge::FEWEST_TO_JUDGE;
-use crate::rows::{Rows, in_chunks};
+use crate::rows::in_chunks;
 
 /// Most series without labels that are worth looking at.
 pub const MOST_UNLABELLED: usize = 1600;
@@ -126,8 +125,8 @@ impl Adapter {
     /// Whether it can read these: features of other bands than it was fitted to have another width.
     #[must_use]
     pub fn reads(&self, features: &Features) -> bool {
-        let fits = |expert: &Option<Expert>, features: &Rows| {
-            expert.as_ref().is_none_or(|e| e.axes.width() == features.width())
+        let fits = |expert: &Option<Expert>, features: &Array2<f32>| {
+            expert.as_ref().is_none_or(|e| e.axes.width() == features.ncols())
         };
         fits(&self.embedding, &features.embedding) && fits(&self.values, &features.values)
     }
@@ -142,24 +141,19 @@ impl Adapter {
         self.embedding.iter().chain(&self.values)
     }
 
-    /// Probabilities `[n, class]`. What series share is asked once.
+    /// Probabilities `[n, class]`.
     #[must_use]
     pub fn predict(&self, features: &Features) -> Array2<f32> {
-        let (mut said, mut turned) = (Vec::new(), Vec::new());
-        for (expert, rows) in
-            [(&self.embedding, &features.embedding), (&self.values, &features.values)]
-        {
-            if let Some(Expert { axes, spread }) = expert {
-                let z = rows.through(axes.kept(), |rows| axes.project(rows));
-                said.push(z.through(self.classes(), |z| spread.predict(z)));
-                turned.push(z);
-            }
-        }
+        let sets = [(&self.embedding, &features.embedding), (&self.values, &features.values)];
         in_chunks(features.len(), self.classes(), |rows| {
-            let rows: Vec<usize> = rows.collect();
-            let some = |of: &Rows| of.select(&rows).each().into_owned();
-            let turned: Vec<Array2<f32>> = turned.iter().map(some).collect();
-            let mut said: Vec<Array2<f32>> = said.iter().map(some).collect();
+            let (mut said, mut turned) = (Vec::new(), Vec::new());
+            for (expert, set) in sets {
+                if let Some(Expert { axes, spread }) = expert {
+                    let z = axes.project(set.slice(s![rows.clone(), ..]));
+                    said.push(spread.predict(z.view()));
+                    turned.push(z);
+                }
+            }
             said.push(self.head.predict(side_by_side(&turned).view()));
             product(&said, &self.scales, self.sharpness)
         })
@@ -208,9 +202,9 @@ fn product(said: &[Array2<f32>], scales: &[f32], sharpness: f32) -> Array2<f32> 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Features {
     /// The encoder's embedding, `[n, parts × width]`.
-    pub embedding: Rows,
+    pub embedding: Array2<f32>,
     /// Values at even dates, `[n, dates × bands]`.
-    pub values: Rows,
+    pub values: Array2<f32>,
 }
 
 impl Features {
@@ -223,33 +217,35 @@ impl Features {
         spec: &BatchSpec,
         device: &Device,
     ) -> Self {
-        let nothing = || Array2::zeros((samples.len(), 0)).into();
+        let (grounds, of) = grounds(samples);
+        let nothing = || Array2::zeros((grounds.len(), 0));
         let [reads_embedding, reads_values] = kind.sets();
         let embedding =
-            if reads_embedding { embedded(model, samples, spec, device) } else { nothing() };
-        let values = if reads_values { resampled(samples, spec).into() } else { nothing() };
-        Self { embedding, values }
+            if reads_embedding { embed(model, &grounds, spec, device) } else { nothing() };
+        let values = if reads_values { resampled(&grounds, spec) } else { nothing() };
+        Self { embedding: embedding.select(Axis(0), &of), values: values.select(Axis(0), &of) }
     }
 
     /// Number of series.
     fn len(&self) -> usize {
-        self.embedding.len().max(self.values.len())
+        self.embedding.nrows().max(self.values.nrows())
     }
 
     /// The sets of features there are: of the embedding, of the values.
-    fn sets(&self) -> impl Iterator<Item = Cow<'_, Array2<f32>>> {
-        [&self.embedding, &self.values].into_iter().filter(|set| set.width() > 0).map(Rows::each)
+    fn sets(&self) -> impl Iterator<Item = &Array2<f32>> {
+        [&self.embedding, &self.values].into_iter().filter(|set| set.ncols() > 0)
     }
 
     /// Some of the series.
     #[must_use]
     pub fn select(&self, series: &[usize]) -> Self {
-        Self { embedding: self.embedding.select(series), values: self.values.select(series) }
+        let some = |set: &Array2<f32>| set.select(Axis(0), series);
+        Self { embedding: some(&self.embedding), values: some(&self.values) }
     }
 }
 
-/// The embedding of each sample's ground, `[n, parts × width]`; samples that share theirs share the row.
-fn embedded(model: &Model, samples: &[&Sample], spec: &BatchSpec, device: &Device) -> Rows {
+/// The ground of each sample, or itself where it has none, each once; and which of them each has.
+fn grounds<'a>(samples: &[&'a Sample]) -> (Vec<&'a Sample>, Vec<usize>) {
     let mut grounds: Vec<&Sample> = Vec::new();
     let mut places: HashMap<*const Sample, usize> = HashMap::new();
     let mut of = Vec::with_capacity(samples.len());
@@ -260,7 +256,7 @@ fn embedded(model: &Model, samples: &[&Sample], spec: &BatchSpec, device: &Devic
             grounds.push(ground);
         }
     }
-    Rows::shared(embed(model, &grounds, spec, device), of)
+    (grounds, of)
 }
 
 /// Features of series without labels of the same place and season, for as many adaptations as one likes; may be empty.
@@ -275,7 +271,7 @@ impl Unlabelled {
     /// Finds what many rows are compared by.
     #[must_use]
     pub fn new(features: Features) -> Self {
-        let turn = |x: Cow<'_, Array2<f32>>| {
+        let turn = |x: &Array2<f32>| {
             let axes = Axes::fit(x.view(), AXES);
             let rows = axes.project(x.view());
             (axes, rows)
@@ -332,10 +328,9 @@ fn fitted(
     features: AdapterFeatures,
 ) -> Adapter {
     let (mut left_out, mut rows, mut scales) = (Vec::new(), Vec::new(), Vec::new());
-    let mut expert = |support: &Rows, unlabelled: &Rows| {
-        let (support, unlabelled) = (support.each(), unlabelled.each());
+    let mut expert = |support: &Array2<f32>, unlabelled: &Array2<f32>| {
         let all = concatenate(Axis(0), &[support.view(), unlabelled.view()])
-            .unwrap_or_else(|_| support.into_owned());
+            .unwrap_or_else(|_| support.clone());
         let axes = Axes::fit(all.view(), AXES);
         let z = axes.project(all.view());
         rows.push(z.clone());
@@ -348,7 +343,7 @@ fn fitted(
     let embedding = reads_embedding.then(|| expert(&support.embedding, &unlabelled.embedding));
     let values = reads_values.then(|| expert(&support.values, &unlabelled.values));
     let rows = side_by_side(&rows);
-    let labelled = rows.slice(ndarray::s![..classes.len(), ..]);
+    let labelled = rows.slice(s![..classes.len(), ..]);
     let (head, without) = Ridge::fit(labelled, classes, class_count);
     left_out.push(without);
     let loudness = LOUDNESS * (fewest(classes, class_count) as f32).sqrt();

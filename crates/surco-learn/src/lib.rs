@@ -43,7 +43,6 @@ pub use precision::Precision;
 pub use pretext::{LatentTargets, MaskWeights, Masked, Masks, PretextWeights, hide, masked_loss};
 pub use pretrain::{PretrainConfig, SeriesPool, System, pretrain};
 pub use ridge::Ridge;
-pub use rows::Rows;
 pub use run::{Curve, CurvePoint, PretextLoss, RunSummary, open_run};
 pub use speed::{SpeedPoint, Throughput, peak_flops_per_s};
 pub use systems::{

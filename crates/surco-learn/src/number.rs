@@ -9,14 +9,14 @@
 //! and §3.4.1. Intervals scaled by it and calibrated on held-out errors: Lei et al. 2018, *Distribution-free predictive
 //! inference for regression*, §5.2.
 
-use ndarray::{Array1, Array2, Axis, concatenate};
+use ndarray::{Array1, Array2, Axis, concatenate, s};
 use serde::{Deserialize, Serialize};
 
 use crate::adapt::{AXES, side_by_side};
 use crate::axes::Axes;
 use crate::packed;
 use crate::ridge::Inverse;
-use crate::rows::Rows;
+use crate::rows::in_chunks;
 use crate::{AdapterFeatures, Features, Unlabelled};
 
 /// Strengths tried, as shares of the mean strength of an axis.
@@ -112,10 +112,9 @@ impl NumberHead {
         unlabelled: &Unlabelled,
     ) -> Option<Self> {
         let beside = unlabelled.worth_keeping(support);
-        let axes = |set: &Rows, beside: &Rows| {
-            let (set, beside) = (set.each(), beside.each());
+        let axes = |set: &Array2<f32>, beside: &Array2<f32>| {
             let all = concatenate(Axis(0), &[set.view(), beside.view()]);
-            (set.ncols() > 0).then(|| Axes::fit(all.as_ref().unwrap_or(&set).view(), AXES))
+            (set.ncols() > 0).then(|| Axes::fit(all.as_ref().unwrap_or(set).view(), AXES))
         };
         let embedding = axes(&support.embedding, &beside.embedding);
         let values = axes(&support.values, &beside.values);
@@ -147,8 +146,8 @@ impl NumberHead {
     /// Whether it can read these: features of other bands than it was fitted to have another width.
     #[must_use]
     pub fn reads(&self, features: &Features) -> bool {
-        let fits = |axes: &Option<Axes>, set: &Rows| {
-            axes.as_ref().is_none_or(|axes| axes.width() == set.width())
+        let fits = |axes: &Option<Axes>, set: &Array2<f32>| {
+            axes.as_ref().is_none_or(|axes| axes.width() == set.ncols())
         };
         fits(&self.embedding, &features.embedding) && fits(&self.values, &features.values)
     }
@@ -170,9 +169,10 @@ impl NumberHead {
 /// Features of one kind on their axes, side by side, `[n, axis]`.
 fn turned(features: &Features, kind: AdapterFeatures, axes: [&Option<Axes>; 2]) -> Array2<f32> {
     let sets = kind.sets().into_iter().zip(axes).zip([&features.embedding, &features.values]);
-    let turn = |((is_read, axes), set): ((bool, &Option<Axes>), &Rows)| {
+    let turn = |((is_read, axes), set): ((bool, &Option<Axes>), &Array2<f32>)| {
         let axes = axes.as_ref().filter(|_| is_read)?;
-        Some(set.through(axes.kept(), |rows| axes.turn(rows)).each().into_owned())
+        let turn = |rows| axes.turn(set.slice(s![rows, ..]));
+        Some(in_chunks(set.nrows(), axes.kept(), turn))
     };
     let parts: Vec<Array2<f32>> = sets.filter_map(turn).collect();
     side_by_side(&parts)
@@ -211,7 +211,7 @@ mod tests {
             numbers[i] as f32 * (j as f32 * 0.5).sin() + rng.random_range(-0.5..0.5)
         });
         let embedding = Array2::from_shape_simple_fn((n, 8), || rng.random_range(-1.0..1.0));
-        (Features { embedding: embedding.into(), values: values.into() }, numbers)
+        (Features { embedding, values }, numbers)
     }
 
     fn fitted() -> NumberHead {
@@ -237,7 +237,7 @@ mod tests {
     fn far_from_the_labels_intervals_are_wider() {
         let head = fitted();
         let (mut asked, _) = places(1, 4);
-        asked.values = (20.0 * &*asked.values.each()).into();
+        asked.values *= 20.0;
         assert!(head.predict(&asked).stretch[0] > 2.0);
     }
 

@@ -1,7 +1,8 @@
 //! A cell, strip by strip, as an adapted model reads it.
 
+use ndarray::Array2;
 use surco_core::{CellId, Progress, Window};
-use surco_data::{CubeError, Sample, SeriesWindow, read_cube};
+use surco_data::{CubeError, Grounds, Sample, SeriesWindow, read_cube};
 use surco_learn::{AdapterFeatures, Features};
 use surco_net::{Device, Model};
 use surco_store::Store;
@@ -24,18 +25,19 @@ pub(crate) struct Strips<'a> {
 pub(crate) struct Strip {
     /// Row of its first pixel in the cell.
     row: usize,
-    cols: usize,
-    /// Series of its pixels, row by row.
-    pub(crate) samples: Vec<Sample>,
+    /// Ground of each pixel, `[y, x]`; `None` where it was never seen.
+    of: Array2<Option<usize>>,
+    /// Features of each ground.
     pub(crate) features: Features,
 }
 
 impl Strip {
-    /// Row and column of each pixel that was ever seen, beside its place among the samples.
+    /// Row and column of each pixel that was ever seen, beside its ground.
     pub(crate) fn seen(&self) -> impl Iterator<Item = (usize, [usize; 2])> {
-        let at = |i: usize| (i, [self.row + i / self.cols, i % self.cols]);
-        let seen = self.samples.iter().enumerate().filter(|(_, sample)| !sample.is_empty());
-        seen.map(move |(i, _)| at(i))
+        let at = |((row, col), ground): ((usize, usize), &Option<usize>)| {
+            ground.map(|ground| (ground, [self.row + row, col]))
+        };
+        self.of.indexed_iter().filter_map(at)
     }
 }
 
@@ -58,10 +60,10 @@ impl Strips<'_> {
             let window = Window { row, col: 0, rows, cols: reader.cols };
             let cube = read_cube(store, &SeriesWindow { cell: cell.clone(), window }, None)?;
             let spec = model.config.spec(&cube.bands, days);
-            let samples = cube.samples();
+            let Grounds { samples, of } = cube.grounds();
             let refs: Vec<&Sample> = samples.iter().collect();
             let features = Features::new(kind, model, &refs, &spec, device);
-            if !take(&Strip { row, cols: reader.cols, samples, features }) {
+            if !take(&Strip { row, of, features }) {
                 let (cell, bands) = (cell.clone(), cube.bands.len());
                 return Err(ClassifyError::OtherBands { cell, bands });
             }

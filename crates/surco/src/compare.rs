@@ -93,10 +93,7 @@ pub(crate) fn compare(
     if set.spec.bands.is_empty() {
         let filled = fill_gaps(view.values, view.days);
         let columns = columns(&filled, None).mapv(|v| v as f32);
-        let ours = Features {
-            embedding: Array2::zeros((columns.nrows(), 0)).into(),
-            values: columns.into(),
-        };
+        let ours = Features { embedding: Array2::zeros((columns.nrows(), 0)), values: columns };
         for (name, unlabelled) in [("surco_others", Source::Others), ("surco", Source::Asked)] {
             let method = Method { features: &ours, kind: values, unlabelled };
             said = method.run(&view, episodes, progress)?;

@@ -211,8 +211,8 @@ impl Labelled {
     /// Adds the labelled pixels of one cube whose ground was ever seen; gives how many were not.
     pub(crate) fn add(&mut self, cube: &Cube, labels: &[PointLabel], block_m: f64) -> usize {
         let mut unseen = 0;
-        for label in labels {
-            let sample = cube.sample(label.row, label.col);
+        let pixels: Vec<_> = labels.iter().map(|label| (label.row, label.col)).collect();
+        for (label, sample) in labels.iter().zip(cube.samples_of(&pixels)) {
             if sample.is_empty() {
                 unseen += 1;
                 continue;

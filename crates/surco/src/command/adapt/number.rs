@@ -170,7 +170,7 @@ impl Labelled<'_> {
             let (support, asked) =
                 (self.features.support.select(&kept), self.features.support.select(&held));
             let found = self.fit(&support, &given, &inner)?.predict(&asked);
-            let values = self.features.support.values.each();
+            let values = &self.features.support.values;
             let x = |rows: &[usize]| values.select(Axis(0), rows);
             let forest =
                 RegressionForest::fit(x(&kept).view(), &given, Growth::EXTRA, TREES, seed)?;

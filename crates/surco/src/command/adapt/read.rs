@@ -153,8 +153,8 @@ pub(crate) fn unlabelled(cube: &Cube) -> Vec<Sample> {
     let places = |length: usize| spread_over(&(0..length).collect::<Vec<_>>(), side);
     let columns = places(cols);
     let of_row = |row: usize| columns.iter().map(move |&col| (row, col));
-    let all = places(rows).into_iter().flat_map(of_row).map(|(row, col)| cube.sample(row, col));
-    all.filter(|sample| !sample.is_empty()).collect()
+    let pixels: Vec<_> = places(rows).into_iter().flat_map(of_row).collect();
+    cube.samples_of(&pixels).into_iter().filter(|sample| !sample.is_empty()).collect()
 }
 
 impl Read {

@@ -6,10 +6,10 @@ mod suspicious;
 
 use std::path::PathBuf;
 
-use ndarray::{Array2, s};
+use ndarray::{Array2, Array3, s};
 use surco_core::Legend;
 use surco_data::{Naming, Sample, SharedLegend};
-use surco_eval::fewshot::{Episode, SuiteResult, fold_episodes};
+use surco_eval::fewshot::{Episode, SeriesBand, SuiteResult, fold_episodes};
 use surco_eval::trust::{HeldOut, Trust, trust};
 use surco_learn::{AdapterFeatures, Features, Unlabelled, adapt};
 use surco_map::{NUMBER_FILE, Sets, TASK_FILE, Task, save_task};
@@ -177,10 +177,8 @@ impl Prepared {
             let refs: Vec<&Sample> = samples.iter().collect();
             Features::new(AdapterFeatures::Both, model, &refs, &spec, device)
         };
-        let names = read.labelled.names();
-        let class = |c: &String| names.partition_point(|n| n < c);
         Self {
-            classes: read.labelled.classes.iter().map(class).collect(),
+            classes: read.labelled.numbers(),
             support: features(&read.labelled.samples),
             unlabelled: Unlabelled::new(features(&read.unlabelled)),
         }
@@ -220,21 +218,44 @@ pub(crate) fn cross_validate(
     episodes: &[Episode],
     screen: &Screen,
 ) -> anyhow::Result<Compared> {
-    let Prepared { support: ours, unlabelled: others, .. } = features;
-    let (days, values) = on_one_axis(&read.labelled.samples, read.bands.len());
-    let set = Comparison {
-        name: "labels",
-        samples: &read.labelled.samples,
-        values: &values,
-        columns: &columns_of(&read.bands, &read.names),
-        days: &days,
-        labels: &read.labelled.classes,
-        places: None,
-        spec: read.spec(model),
-        blocks: None,
-        beside: Some(Beside { samples: &read.unlabelled, ours, others }),
-    };
-    compare(&set, model, episodes, 0, screen)
+    let columns = Columns::of(read);
+    compare(&columns.set(read, model, features), model, episodes, 0, screen)
+}
+
+/// Labelled series as the baselines read them.
+pub(crate) struct Columns {
+    days: Vec<i32>,
+    values: Array3<f32>,
+    columns: Vec<SeriesBand>,
+}
+
+impl Columns {
+    pub(crate) fn of(read: &Read) -> Self {
+        let (days, values) = on_one_axis(&read.labelled.samples, read.bands.len());
+        Self { days, values, columns: columns_of(&read.bands, &read.names) }
+    }
+
+    /// What methods are compared on.
+    pub(crate) fn set<'a>(
+        &'a self,
+        read: &'a Read,
+        model: &Model,
+        features: &'a Prepared,
+    ) -> Comparison<'a> {
+        let Prepared { support: ours, unlabelled: others, .. } = features;
+        Comparison {
+            name: "labels",
+            samples: &read.labelled.samples,
+            values: &self.values,
+            columns: &self.columns,
+            days: &self.days,
+            labels: &read.labelled.classes,
+            places: None,
+            spec: read.spec(model),
+            blocks: None,
+            beside: Some(Beside { samples: &read.unlabelled, ours, others }),
+        }
+    }
 }
 
 /// Fits the task to all labels.

@@ -364,6 +364,8 @@ fn pick(labelled: &Labelled, episode: &Episode) -> Labelled {
         blocks: support.iter().map(|&i| labelled.blocks[i]).collect(),
         places: support.iter().map(|&i| labelled.places[i]).collect(),
         features: support.iter().map(|&i| labelled.features[i]).collect(),
+        cells: labelled.cells.clone(),
+        pixels: support.iter().map(|&i| labelled.pixels[i]).collect(),
     }
 }
 

@@ -32,10 +32,13 @@ use super::{check_adapt, check_inner, recipe_of, too_little};
 use crate::LearnError;
 use crate::run::Curve;
 use crate::shuffle::shuffle;
-use crate::trainer::{Losses, Objective, Trainer, Work};
+use crate::trainer::{Losses, Objective, Recipe, Trainer, Work};
 
 /// Sides that chips may have: what is halved three times, and what fits a window of a store.
 const SIDES_PX: std::ops::RangeInclusive<usize> = 8..=256;
+
+/// Steps between checkpoints, where there is a run folder: fewer than of an encoder, since a step takes longer.
+const CHECKPOINT_EVERY: u64 = 10;
 
 /// What METEOR's meta-training depends on.
 #[derive(Clone, Debug, PartialEq)]
@@ -206,7 +209,10 @@ pub fn meta_train_meteor(
     }
     let trainer = Trainer {
         objective: &ImageEpisodes { config, net: &net, regions: &regions },
-        recipe: &recipe_of(config.steps, config.learning_rate),
+        recipe: &Recipe {
+            checkpoint_every_steps: CHECKPOINT_EVERY,
+            ..recipe_of(config.steps, config.learning_rate)
+        },
         devices,
         folder: config.out.as_deref(),
         progress,

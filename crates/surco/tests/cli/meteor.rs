@@ -149,7 +149,10 @@ fn keys_that_say_nothing_to_meteor_are_refused() {
             "sets = [\"three_crops\"]: the series of points in a table have no images",
         ),
         ("method = \"fomaml\"", "method = fomaml: METEOR learns by first-order steps"),
-        ("heads = \"pairs\"", "heads = pairs: METEOR learns by first-order steps"),
+        (
+            "heads = \"one_against_all\"",
+            "heads = one_against_all: METEOR learns by first-order steps",
+        ),
         ("lora_rank = 2", "lora_rank = 2: METEOR learns by first-order steps"),
         ("task_informed = true", "task_informed = true: METEOR is told of no task"),
         ("band_dropout = 0.5", "band_dropout = 0.5: METEOR is built for the bands"),

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::Serialize;
 use surco_data::{Chips, Naming};
 use surco_learn::{ImagePlaces, MeteorMeta, meta_train_meteor};
 use surco_net::{Device, MeteorConfig, MeteorNorm, SystemConfig};
@@ -40,7 +41,6 @@ pub(super) fn run(
 
 /// Refuses keys that say nothing to METEOR.
 fn refuse_others(config: &Config) -> Result<(), Usage> {
-    let lower = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
     let fixed =
         "METEOR learns by first-order steps on all its weights, one class against the others";
     let keys = [
@@ -55,8 +55,8 @@ fn refuse_others(config: &Config) -> Result<(), Usage> {
             (!config.sets.is_empty()).then(|| format!("{:?}", config.sets)),
             "the series of points in a table have no images, from which METEOR learns; give stores",
         ),
-        ("method", config.method.map(|method| lower(&method)), fixed),
-        ("heads", config.heads.map(|heads| lower(&heads)), fixed),
+        ("method", config.method.map(|method| written(&method)), fixed),
+        ("heads", config.heads.map(|heads| written(&heads)), fixed),
         ("lora_rank", config.lora_rank.map(|rank| rank.to_string()), fixed),
         (
             "task_informed",
@@ -75,6 +75,12 @@ fn refuse_others(config: &Config) -> Result<(), Usage> {
         ))),
         None => Ok(()),
     }
+}
+
+/// One of several values as a config has it.
+fn written(value: &impl Serialize) -> String {
+    let text = serde_json::to_value(value).ok();
+    text.and_then(|text| text.as_str().map(String::from)).unwrap_or_default()
 }
 
 fn meta_of(config: &Config) -> MeteorMeta {

@@ -6,6 +6,7 @@
 
 mod batch;
 mod calendar;
+mod chips;
 mod context;
 mod cube;
 pub mod eurocropsml;
@@ -25,6 +26,7 @@ pub mod weather;
 
 pub use batch::{Batch, BatchSpec, PatchGrid, QueryGrid, SampleTokens};
 pub use calendar::{day_of_year, month_of};
+pub use chips::Chips;
 pub use context::{Context, STATIC_FEATURES, static_token};
 pub use cube::{Cube, CubeError, SeriesWindow, read_cube, read_windows};
 pub use exclude::{Degrees, Exclusion, ExclusionError, Unseen};

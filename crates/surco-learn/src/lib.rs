@@ -34,10 +34,11 @@ pub use adapt::{Adapter, AdapterFeatures, Features, MOST_UNLABELLED, Unlabelled,
 pub use error::LearnError;
 pub use finetune::{FineTuneTask, FineTuned, fine_tune};
 pub use meta::{
-    FewLabels, Heads, ImageTask, InnerSteps, LabelledImages, LearnedImages, Learning, Lora,
-    MetaConfig, MetaLearner, MetaMethod, MetaTask, MetaTrained, MeteorTraining, TaskEncoder,
-    learn_images, meta_train, untaught,
+    AnyLearner, FewLabels, Heads, ImagePlaces, Learning, Lora, MetaConfig, MetaLearner, MetaMethod,
+    MetaTask, MetaTrained, MeteorLearner, MeteorLearning, MeteorMeta, MeteorTrained, TaskEncoder,
+    meta_train, meta_train_meteor, untaught,
 };
+pub(crate) use meta::{ImageTask, InnerSteps, LabelledImages};
 pub use number::{Foretold, NumberHead};
 pub use precision::Precision;
 pub use pretext::{LatentTargets, MaskWeights, Masked, Masks, PretextWeights, hide, masked_loss};

@@ -19,6 +19,8 @@ mod learner;
 mod lora;
 mod maml;
 mod meta_sgd;
+mod meteor;
+mod meteor_learner;
 mod network;
 mod propagation;
 mod prototypes;
@@ -29,11 +31,13 @@ mod stepwise;
 mod taught;
 mod timl;
 
-pub use fomaml::InnerSteps;
+pub(crate) use fomaml::InnerSteps;
 pub use heads::Heads;
-pub use images::{ImageTask, LabelledImages, LearnedImages, MeteorTraining, learn_images};
-pub use learner::{FewLabels, Learning, MetaLearner};
+pub(crate) use images::{ImageTask, LabelledImages};
+pub use learner::{AnyLearner, FewLabels, Learning, MetaLearner};
 pub use lora::Lora;
+pub use meteor::{ImagePlaces, MeteorMeta, MeteorTrained, meta_train_meteor};
+pub use meteor_learner::{MeteorLearner, MeteorLearning};
 pub use timl::TaskEncoder;
 
 use std::path::{Path, PathBuf};
@@ -46,7 +50,7 @@ use surco_core::Progress;
 use surco_data::{Normalisation, Sample, SpectralBand};
 use surco_net::{Card, Encoder, EncoderInput, Model, ModelConfig, Policy, Size, fresh, save_model};
 
-use self::draw::{Drawn, Members, Whole};
+use self::draw::{Counts, Drawn, Members, Whole};
 use self::taught::Taught;
 use crate::LearnError;
 use crate::headed::cross_entropy;
@@ -183,15 +187,8 @@ impl MetaConfig {
         let refuse = |key, value: String, remedy: &str| {
             Err(LearnError::Config { key, value, remedy: remedy.into() })
         };
-        if self.inner_steps == 0 || !(self.inner_rate > 0.0 && self.inner_rate <= 1.0) {
-            let value = format!("{} at inner_rate {}", self.inner_steps, self.inner_rate);
-            let remedy = "expected at least 1 step at a rate above 0, at most 1";
-            return refuse("inner_steps", value, remedy);
-        }
-        if self.adapt_steps == 0 || self.adapt_batch == 0 {
-            let value = format!("{} of adapt_batch {}", self.adapt_steps, self.adapt_batch);
-            return refuse("adapt_steps", value, "expected at least 1 step of at least 1 label");
-        }
+        check_inner(InnerSteps { count: self.inner_steps, rate: self.inner_rate })?;
+        check_adapt(self.adapt_steps, self.adapt_batch)?;
         if let Some(problem) = self.lora().and_then(|lora| lora.problem(self.method, encoder)) {
             let remedy = format!("{problem}; leave the key out, or choose another method or rank");
             return refuse("lora_rank", self.lora_rank.to_string(), &remedy);
@@ -205,6 +202,10 @@ impl MetaConfig {
             return refuse("heads", self.heads.name().into(), remedy);
         }
         Ok(())
+    }
+
+    fn counts(&self) -> Counts {
+        Counts { shots: self.shots, queries: self.queries }
     }
 
     /// The change of low rank that steps move, if they do not move all weights.
@@ -223,6 +224,30 @@ impl MetaConfig {
             _ => format!("{} ({})", self.method.name(), besides.join(", ")),
         }
     }
+}
+
+/// Fails on steps on a support that cannot be taken.
+fn check_inner(steps: InnerSteps) -> Result<(), LearnError> {
+    if steps.count > 0 && steps.rate > 0.0 && steps.rate <= 1.0 {
+        return Ok(());
+    }
+    Err(LearnError::Config {
+        key: "inner_steps",
+        value: format!("{} at inner_rate {}", steps.count, steps.rate),
+        remedy: "expected at least 1 step at a rate above 0, at most 1".into(),
+    })
+}
+
+/// Fails on steps that learn no task.
+fn check_adapt(steps: usize, batch: usize) -> Result<(), LearnError> {
+    if steps > 0 && batch > 0 {
+        return Ok(());
+    }
+    Err(LearnError::Config {
+        key: "adapt_steps",
+        value: format!("{steps} of adapt_batch {batch}"),
+        remedy: "expected at least 1 step of at least 1 label".into(),
+    })
 }
 
 /// A labelled region and season to draw episodes from.
@@ -312,17 +337,11 @@ pub fn meta_train(
     let tasks: Vec<Members<'_>> = tasks.iter().map(|t| Members::of(t, config)).collect();
     let tasks: Vec<&Members<'_>> = tasks.iter().filter(|t| t.by_class.len() >= 2).collect();
     if tasks.is_empty() {
-        return Err(LearnError::TooLittle {
-            found: "no task with two classes of enough examples".into(),
-            expected: format!(
-                "two classes with {} examples each; lower `shots` or `queries`",
-                config.shots + config.queries
-            ),
-        });
+        return Err(too_little(config.counts()));
     }
     let trainer = Trainer {
         objective: &Episodes { config, model: &model.config, tasks: &tasks },
-        recipe: &recipe_of(config),
+        recipe: &recipe_of(config.steps, config.learning_rate),
         devices,
         folder: config.out.as_deref(),
         progress,
@@ -344,15 +363,26 @@ pub fn meta_train(
     Ok(MetaTrained { model, curve: trained.curve, learning, task_encoder })
 }
 
-fn recipe_of(config: &MetaConfig) -> Recipe {
+/// What is said where no task can be drawn from.
+fn too_little(counts: Counts) -> LearnError {
+    LearnError::TooLittle {
+        found: "no task with two classes of enough examples".into(),
+        expected: format!(
+            "two classes with {} examples each; lower `shots` or `queries`",
+            counts.shots + counts.queries
+        ),
+    }
+}
+
+fn recipe_of(steps: u64, learning_rate: f64) -> Recipe {
     Recipe {
-        steps: config.steps,
-        learning_rate: config.learning_rate,
-        warm_up_steps: config.steps / 10 + 1,
+        steps,
+        learning_rate,
+        warm_up_steps: steps / 10 + 1,
         ema_decay: 0.0,
         precision: Precision::F32,
         recompute: false,
-        validate_every_steps: config.steps.max(1),
+        validate_every_steps: steps.max(1),
         checkpoint_every_steps: CHECKPOINT_EVERY,
     }
 }

@@ -45,6 +45,14 @@ pub enum AnyModel {
     Ofa(Box<SystemModel<OfaConfig>>),
 }
 
+/// The kind of model in a folder, as its config names it.
+///
+/// # Errors
+/// [`WeightsError`] if the folder holds no model.
+pub fn kind_of(folder: &Path) -> Result<String, WeightsError> {
+    Ok(Recorded::read(&read_file(&folder.join(CONFIG))?, folder)?.kind)
+}
+
 impl AnyModel {
     /// Reads a model folder, whatever kind of model it holds. Gives the SHA-256 of the weights too.
     ///

@@ -41,6 +41,8 @@ pub(crate) struct Comparison<'a> {
     pub(crate) blocks: Option<&'a [u64]>,
     /// Series of the same ground without labels, if there are any but those of the set.
     pub(crate) beside: Option<Beside<'a>>,
+    /// Whether parts of ours, and an encoder with random weights, have rows of their own.
+    pub(crate) parts: bool,
 }
 
 /// Series without labels beside a set, and what the model reads in both.
@@ -101,10 +103,6 @@ pub(crate) fn compare(
         }
     } else {
         let device = model.device();
-        let random = Model {
-            encoder: fresh(model.config.size, seed ^ 0x5EED, &device),
-            config: model.config.clone(),
-        };
         let embedding = AdapterFeatures::Embedding;
         let read = |kind, model: &Model, samples: &[Sample]| {
             let refs: Vec<&Sample> = samples.iter().collect();
@@ -115,26 +113,28 @@ pub(crate) fn compare(
             Some(Beside { ours, .. }) => Cow::Borrowed(ours),
             None => Cow::Owned(read(both, model, set.samples)),
         };
+        let ours = &*ours;
         progress.report("embed", 1, 2, "");
-        let untrained = read(embedding, &random, set.samples);
-        let untrained_others =
-            set.beside.map(|beside| Unlabelled::new(read(embedding, &random, beside.samples)));
+        let untrained = set.parts.then(|| {
+            let encoder = fresh(model.config.size, seed ^ 0x5EED, &device);
+            let random = Model { encoder, config: model.config.clone() };
+            let others = |beside: Beside<'_>| read(embedding, &random, beside.samples);
+            let others = set.beside.map(|beside| Unlabelled::new(others(beside)));
+            (read(embedding, &random, set.samples), others)
+        });
         progress.report("embed", 2, 2, "");
-        let [asked, untrained_asked] = match (set.beside, &untrained_others) {
-            (Some(Beside { others, .. }), Some(untrained)) => {
-                [Source::These(others), Source::These(untrained)]
-            }
-            _ => [Source::Asked; 2],
-        };
-        let mut methods = vec![
-            ("random_encoder", &untrained, embedding, untrained_asked),
-            ("surco_values", &ours, values, asked),
-            ("surco_embedding", &ours, embedding, asked),
-            ("surco", &ours, both, asked),
-        ];
-        if set.beside.is_none() {
-            methods.insert(3, ("surco_others", &ours, both, Source::Others));
+        let asked = set.beside.map_or(Source::Asked, |beside| Source::These(beside.others));
+        let mut methods = Vec::new();
+        if let Some((features, others)) = &untrained {
+            let asked_too = others.as_ref().map_or(Source::Asked, Source::These);
+            methods.push(("random_encoder", features, embedding, asked_too));
+            methods.push(("surco_values", ours, values, asked));
+            methods.push(("surco_embedding", ours, embedding, asked));
         }
+        if set.beside.is_none() {
+            methods.push(("surco_others", ours, both, Source::Others));
+        }
+        methods.push(("surco", ours, both, asked));
         for (name, features, kind, unlabelled) in methods {
             let method = Method { features, kind, unlabelled };
             said = method.run(&view, episodes, progress)?;

@@ -205,12 +205,18 @@ pub(crate) struct Labelled {
     pub(crate) places: Vec<(f64, f64)>,
     /// Number of the feature in the file of labels, from 0.
     pub(crate) features: Vec<usize>,
+    /// Cells they lie in, in the order they were added.
+    pub(crate) cells: Vec<CellId>,
+    /// Number of the cell, row and column.
+    pub(crate) pixels: Vec<(usize, usize, usize)>,
 }
 
 impl Labelled {
     /// Adds the labelled pixels of one cube whose ground was ever seen; gives how many were not.
     pub(crate) fn add(&mut self, cube: &Cube, labels: &[PointLabel], block_m: f64) -> usize {
         let mut unseen = 0;
+        let cell = self.cells.len();
+        self.cells.push(cube.cell.clone());
         let pixels: Vec<_> = labels.iter().map(|label| (label.row, label.col)).collect();
         for (label, sample) in labels.iter().zip(cube.samples_of(&pixels)) {
             if sample.is_empty() {
@@ -221,9 +227,22 @@ impl Labelled {
             self.classes.push(label.class.clone());
             self.features.push(label.feature);
             self.places.push(cube.georef.centre(label.row, label.col));
+            self.pixels.push((cell, label.row, label.col));
             self.blocks.push(block_number(block_of(cube, label.row, label.col, block_m)));
         }
         unseen
+    }
+
+    /// Class of each as a place among the names.
+    pub(crate) fn numbers(&self) -> Vec<usize> {
+        let names = self.names();
+        self.classes.iter().map(|class| names.partition_point(|name| name < class)).collect()
+    }
+
+    /// Row and column of those in one cell.
+    pub(crate) fn in_cell(&self, cell: usize) -> impl Iterator<Item = (usize, usize)> {
+        let here = self.pixels.iter().filter(move |pixel| pixel.0 == cell);
+        here.map(|&(_, row, col)| (row, col))
     }
 
     /// Class names, sorted.

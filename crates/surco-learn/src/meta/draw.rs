@@ -85,12 +85,9 @@ impl Half {
 
 impl<'a> Members<'a> {
     pub(super) fn of(task: &'a MetaTask, config: &MetaConfig) -> Self {
-        let classes = task.classes.iter().max().map_or(0, |&m| m + 1);
-        let mut by_class = vec![Vec::new(); classes];
-        for (i, &class) in task.classes.iter().enumerate() {
-            by_class[class].push(i);
-        }
-        by_class.retain(|members| members.len() >= config.shots + config.queries);
+        let least = config.shots + config.queries;
+        let members = task.classes.iter().copied().enumerate();
+        let by_class = by_class(members, least);
         Self { task, by_class }
     }
 
@@ -105,8 +102,9 @@ impl<'a> Members<'a> {
         shuffle(&mut order, rng);
         let ways = config.ways.min(order.len());
         let (mut support, mut query) = (Half::default(), Half::default());
+        let counts = config.counts();
         for (way, &class) in order[..ways].iter().enumerate() {
-            let (s, q) = self.split(&self.by_class[class], config, rng);
+            let (s, q) = split(&self.by_class[class], &self.task.places, counts, rng);
             support.add(way, s);
             query.add(way, q);
         }
@@ -133,23 +131,44 @@ impl<'a> Members<'a> {
         let known = Known::of(shown, self.task.window.0);
         Drawn::Parted(Parted { heads: asked.collect(), known })
     }
+}
 
-    /// Support and query of one class, from different places where the class has more than one.
-    pub(super) fn split(
-        &self,
-        members: &[usize],
-        config: &MetaConfig,
-        rng: &mut ChaCha8Rng,
-    ) -> (Vec<usize>, Vec<usize>) {
-        let mut members = members.to_vec();
-        shuffle(&mut members, rng);
-        let support = members[..config.shots].to_vec();
-        let taken: Vec<u64> = support.iter().map(|&i| self.task.places[i]).collect();
-        let (apart, near): (Vec<usize>, Vec<usize>) =
-            members[config.shots..].iter().partition(|&&i| !taken.contains(&self.task.places[i]));
-        let query = apart.into_iter().chain(near).take(config.queries).collect();
-        (support, query)
+/// Examples by class, from examples with their classes; classes of fewer than `least` are left out.
+pub(super) fn by_class(
+    examples: impl IntoIterator<Item = (usize, usize)>,
+    least: usize,
+) -> Vec<Vec<usize>> {
+    let mut by_class: Vec<Vec<usize>> = Vec::new();
+    for (example, class) in examples {
+        by_class.resize(by_class.len().max(class + 1), Vec::new());
+        by_class[class].push(example);
     }
+    by_class.retain(|members| !members.is_empty() && members.len() >= least);
+    by_class
+}
+
+/// How many examples of a class are learned from, and how many asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counts {
+    pub(super) shots: usize,
+    pub(super) queries: usize,
+}
+
+/// Support and query of one class, from different places where the class has more than one.
+pub(super) fn split(
+    members: &[usize],
+    places: &[u64],
+    counts: Counts,
+    rng: &mut ChaCha8Rng,
+) -> (Vec<usize>, Vec<usize>) {
+    let mut members = members.to_vec();
+    shuffle(&mut members, rng);
+    let support = members[..counts.shots].to_vec();
+    let taken: Vec<u64> = support.iter().map(|&i| places[i]).collect();
+    let (apart, near): (Vec<usize>, Vec<usize>) =
+        members[counts.shots..].iter().partition(|&&i| !taken.contains(&places[i]));
+    let query = apart.into_iter().chain(near).take(counts.queries).collect();
+    (support, query)
 }
 
 /// Reads samples of a task, some bands hidden.

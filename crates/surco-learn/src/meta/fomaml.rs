@@ -13,11 +13,11 @@ use burn::tensor::Tensor;
 
 /// Steps of the inner loop.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct InnerSteps {
+pub(crate) struct InnerSteps {
     /// Number of steps.
-    pub count: usize,
+    pub(crate) count: usize,
     /// Their rate.
-    pub rate: f64,
+    pub(crate) rate: f64,
 }
 
 /// A module after steps down the slope of the support's loss. Its weights are those of the module plus the way that the steps
@@ -25,7 +25,7 @@ pub struct InnerSteps {
 pub(crate) fn adapted<M: Module>(
     module: &M,
     steps: InnerSteps,
-    support: impl Fn(&M) -> Tensor<1>,
+    mut support: impl FnMut(&M) -> Tensor<1>,
 ) -> M {
     let (mut sum, mut way) = (GradientsAccumulator::<M>::new(), GradientsParams::new());
     let moved = |way: &GradientsParams, is_leaf| {

@@ -14,10 +14,14 @@ use burn::tensor::Device;
 use ndarray::Array2;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use surco_core::{Progress, largest};
 use surco_data::{Batch, BatchSpec, Sample};
-use surco_net::{Encoder, EncoderInput, Model, load_model, load_part, save_part};
+use surco_net::{
+    Encoder, EncoderInput, MeteorConfig, Model, SystemConfig, kind_of, load_model, load_part,
+    save_part,
+};
 
 use super::body::{Body, tensors};
 use super::heads::{Heads, Meant, Question};
@@ -26,7 +30,7 @@ use super::lora::Lora;
 use super::network::{Labelled, filled, flat, tensor_sizes};
 use super::taught::rates_of;
 use super::timl::{Known, TaskEncoder};
-use super::{MetaConfig, MetaMethod};
+use super::{MetaConfig, MetaMethod, MeteorLearner};
 use crate::LearnError;
 use crate::headed::Headed;
 use crate::shuffle::shuffle;
@@ -99,12 +103,8 @@ impl Learning {
         task: Option<&TaskEncoder>,
     ) -> Result<(), LearnError> {
         let task_sha256 = task.map(|task| save_part(task, &folder.join(TASK_FILE))).transpose()?;
-        let path = folder.join(FILE);
         let weights_sha256 = weights_sha256.into();
-        let whole = Self { task_sha256, weights_sha256, ..self.clone() };
-        let text = serde_json::to_string_pretty(&whole).unwrap_or_default() + "\n";
-        surco_core::write_whole(&path, text.as_bytes())
-            .map_err(|source| LearnError::Io { path, source })
+        write(folder, &Self { task_sha256, weights_sha256, ..self.clone() })
     }
 
     /// Bytes of the 32-bit numbers that an encoder has of its own for each head of a task it learned; the head's come to them.
@@ -157,7 +157,27 @@ impl Learning {
     }
 }
 
-/// A task of few labels over some samples.
+/// Writes how a model learns beside it.
+pub(super) fn write(folder: &Path, learning: &impl Serialize) -> Result<(), LearnError> {
+    let path = folder.join(FILE);
+    let text = serde_json::to_string_pretty(learning).unwrap_or_default() + "\n";
+    surco_core::write_whole(&path, text.as_bytes())
+        .map_err(|source| LearnError::Io { path, source })
+}
+
+/// Reads how the model of a folder learns.
+pub(super) fn read<T: DeserializeOwned>(folder: &Path) -> Result<T, LearnError> {
+    let text = std::fs::read_to_string(folder.join(FILE));
+    let text = text.map_err(|e| refused(folder, e.to_string()))?;
+    serde_json::from_str(&text).map_err(|e| refused(folder, e.to_string()))
+}
+
+/// What is said of a folder that does not say how its model learns.
+pub(super) fn refused(folder: &Path, reason: String) -> LearnError {
+    LearnError::Learner { path: folder.join(FILE), reason }
+}
+
+/// A task of few labels over some samples, or places.
 #[derive(Clone, Copy, Debug)]
 pub struct FewLabels<'a> {
     /// Samples with labels.
@@ -188,10 +208,8 @@ impl MetaLearner {
     /// [`LearnError::Weights`] if it holds no model, [`LearnError::Learner`] if nothing there says how it learns.
     pub fn load(folder: &Path, device: &Device) -> Result<Self, LearnError> {
         let (model, weights) = load_model(folder, device)?;
-        let path = folder.join(FILE);
-        let refuse = |reason: String| LearnError::Learner { path: path.clone(), reason };
-        let text = std::fs::read_to_string(&path).map_err(|e| refuse(e.to_string()))?;
-        let learning: Learning = serde_json::from_str(&text).map_err(|e| refuse(e.to_string()))?;
+        let learning: Learning = read(folder)?;
+        let refuse = |reason| refused(folder, reason);
         if let Some(problem) = learning.problem(&model.encoder, &weights) {
             return Err(refuse(problem));
         }
@@ -224,28 +242,61 @@ impl MetaLearner {
         progress: &dyn Progress,
     ) -> Option<Vec<Vec<usize>>> {
         let device = self.model.device();
-        let lanes = if device == Device::flex() { rayon::current_num_threads() } else { 1 };
-        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let lane = || {
-            let mut said = Vec::new();
-            while !progress.stopped() {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(task) = tasks.get(at) else { break };
-                let learning = Learner { of: self, samples, spec, device: &device };
-                said.push((at, learning.answer(task)));
-                let done = 1 + done.fetch_add(1, Ordering::Relaxed);
-                progress.report("learn", done as u64, tasks.len() as u64, "");
-            }
-            said
-        };
-        // Threads of their own: a worker of rayon's pool that waits would begin another task while it holds the tape's lock.
-        let mut said: Vec<(usize, Vec<usize>)> = std::thread::scope(|scope| {
-            let running: Vec<_> = (0..lanes).map(|_| scope.spawn(lane)).collect();
-            let joined = running.into_iter().map(|r| r.join());
-            joined.flat_map(|r| r.unwrap_or_else(|p| std::panic::resume_unwind(p))).collect()
-        });
-        said.sort_unstable_by_key(|(at, _)| *at);
-        (said.len() == tasks.len()).then(|| said.into_iter().map(|(_, classes)| classes).collect())
+        side_by_side(&device, tasks, progress, |task| {
+            Learner { of: self, samples, spec, device: &device }.answer(task)
+        })
+    }
+}
+
+/// Does all parts of a work, as many at a time as there are cores where they are computed on them; `None` if the user stops.
+pub(super) fn side_by_side<T: Sync, R: Send>(
+    device: &Device,
+    parts: &[T],
+    progress: &dyn Progress,
+    work: impl Fn(&T) -> R + Sync,
+) -> Option<Vec<R>> {
+    let lanes = if *device == Device::flex() { rayon::current_num_threads() } else { 1 };
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let lane = || {
+        let mut given = Vec::new();
+        while !progress.stopped() {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(part) = parts.get(at) else { break };
+            given.push((at, work(part)));
+            let done = 1 + done.fetch_add(1, Ordering::Relaxed);
+            progress.report("learn", done as u64, parts.len() as u64, "");
+        }
+        given
+    };
+    // Threads of their own: a worker of rayon's pool that waits would begin another task while it holds the tape's lock.
+    let mut given: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..lanes).map(|_| scope.spawn(lane)).collect();
+        let joined = running.into_iter().map(|r| r.join());
+        joined.flat_map(|r| r.unwrap_or_else(|p| std::panic::resume_unwind(p))).collect()
+    });
+    given.sort_unstable_by_key(|(at, _)| *at);
+    (given.len() == parts.len()).then(|| given.into_iter().map(|(_, part)| part).collect())
+}
+
+/// A learner of any kind that `surco meta` leaves.
+#[derive(Clone, Debug)]
+pub enum AnyLearner {
+    /// Our encoder, which learns series.
+    Series(Box<MetaLearner>),
+    /// METEOR, which learns images.
+    Images(Box<MeteorLearner>),
+}
+
+impl AnyLearner {
+    /// Reads a model folder that `surco meta` wrote, whatever kind of learner it holds.
+    ///
+    /// # Errors
+    /// [`LearnError::Weights`] if it holds no model, [`LearnError::Learner`] if nothing there says how it learns.
+    pub fn load(folder: &Path, device: &Device) -> Result<Self, LearnError> {
+        Ok(match kind_of(folder)?.as_str() {
+            MeteorConfig::KIND => Self::Images(Box::new(MeteorLearner::load(folder, device)?)),
+            _ => Self::Series(Box::new(MetaLearner::load(folder, device)?)),
+        })
     }
 }
 
@@ -324,7 +375,7 @@ impl Learner<'_> {
 }
 
 /// Labels in batches: those of each class in random order, one class after the other, and so on to the end of an epoch.
-struct Turns {
+pub(super) struct Turns {
     by_class: Vec<Vec<usize>>,
     batch: usize,
     /// What is left of the epoch, the next last.
@@ -334,7 +385,7 @@ struct Turns {
 
 impl Turns {
     /// Over labels of these classes.
-    fn new(classes: &[usize], batch: usize) -> Self {
+    pub(super) fn new(classes: &[usize], batch: usize) -> Self {
         let count = classes.iter().max().map_or(0, |most| most + 1);
         let mut by_class = vec![Vec::new(); count];
         for (place, &class) in classes.iter().enumerate() {
@@ -344,7 +395,7 @@ impl Turns {
     }
 
     /// Places of the next batch; the last of an epoch may be short.
-    fn next(&mut self) -> Vec<usize> {
+    pub(super) fn next(&mut self) -> Vec<usize> {
         if self.left.is_empty() {
             self.by_class.iter_mut().for_each(|places| shuffle(places, &mut self.rng));
             let rounds = self.by_class.iter().map(Vec::len).max().unwrap_or(0);

@@ -149,7 +149,8 @@ fn support_and_query_of_a_class_share_no_place() {
     let members = Members::of(&task, &config);
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     for _ in 0..20 {
-        let (support, query) = members.split(&members.by_class[0], &config, &mut rng);
+        let class = &members.by_class[0];
+        let (support, query) = draw::split(class, &task.places, config.counts(), &mut rng);
         assert_eq!((support.len(), query.len()), (config.shots, config.queries));
         for s in &support {
             assert!(query.iter().all(|q| task.places[*q] != task.places[*s]));

@@ -1,12 +1,17 @@
 //! An outer step of FOMAML on METEOR's network as work: 4 tasks of 4 classes, 5 images a class to learn from and 5 to be
 //! asked, 15 bands, 32 × 32 pixels, one inner step.
 
+use burn::module::Module;
+use burn::optim::ModuleOptimizer;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use surco_kernels::AdamW;
 use surco_net::reference::{ReferenceError, Tensors, read_meteor, written};
 
-use crate::{ImageTask, InnerSteps, LabelledImages, MeteorTraining};
+use crate::precision::Precision;
+use crate::step::{Lanes, gradients};
+use crate::{ImageTask, InnerSteps, LabelledImages};
 
 const TASKS: usize = 4;
 const WAYS: usize = 4;
@@ -38,10 +43,18 @@ pub(super) fn prepare(
     let (support, query) = (labelled(&file, "support")?, labelled(&file, "query")?);
     let task = |(support, query)| ImageTask { support, query };
     let tasks: Vec<ImageTask> = support.into_iter().zip(query).map(task).collect();
-    let mut training = MeteorTraining::new(read_meteor(weights, device)?, INNER, device);
+    let lanes = Lanes::new(std::slice::from_ref(device), Precision::F32, false);
+    let mut adam: ModuleOptimizer = AdamW { weight_decay: 0.0, ..AdamW::default() }.into();
+    let mut net = Some(read_meteor(weights, device)?.train().fork(&lanes.main()));
     let device = device.clone();
     Ok(Box::new(move || {
-        let loss = training.step(&tasks, LEARNING_RATE);
+        let before = net.take().expect("every step puts the network back");
+        let share = 1.0 / tasks.len() as f64;
+        let summed = gradients(&before, &lanes, &tasks, |net, task, device| {
+            (task.loss(net, INNER, device), share)
+        });
+        let loss = summed.whole().loss;
+        net = Some(adam.step(LEARNING_RATE, before, summed.gradients));
         Tensor::from_data(TensorData::new(vec![loss as f32], [1, 1]), &device)
     }))
 }

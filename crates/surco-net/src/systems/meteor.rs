@@ -18,6 +18,7 @@
 //! Axes in names: `m` images, `b` bands, `d` width. Inside, images lie pixel by pixel, `[m, y, x, d]`.
 
 mod app;
+mod bands;
 mod norm;
 
 pub use app::{METEOR_APP_BANDS, MeteorApp};
@@ -69,6 +70,20 @@ pub struct MeteorConfig {
 }
 
 impl MeteorConfig {
+    /// Multiplications and additions of one image of so many pixels a side, forward.
+    #[must_use]
+    pub fn flops_per_image(&self, side_px: usize) -> u64 {
+        // Halved three times, the third time with a rim.
+        let quarter = side_px / 4;
+        let sides = [side_px, side_px / 2, quarter, quarter / 2 + 1];
+        let first = std::iter::once(self.bands.len());
+        let blocks = first.chain(WIDTHS).zip(WIDTHS).zip(sides);
+        let flops = |((from, to), side): ((usize, usize), usize)| {
+            2 * side * side * (10 * from * to + 18 * to * to)
+        };
+        (blocks.map(flops).sum::<usize>() + 2 * WIDTHS[3]) as u64
+    }
+
     /// All fifteen bands.
     #[must_use]
     pub fn new(norm: MeteorNorm) -> Self {

@@ -6,10 +6,10 @@ mod suspicious;
 
 use std::path::PathBuf;
 
-use ndarray::{Array2, s};
+use ndarray::{Array2, Array3, s};
 use surco_core::Legend;
 use surco_data::{Naming, Sample, SharedLegend};
-use surco_eval::fewshot::{Episode, SuiteResult, fold_episodes};
+use surco_eval::fewshot::{Episode, SeriesBand, SuiteResult, fold_episodes};
 use surco_eval::trust::{HeldOut, Trust, trust};
 use surco_learn::{AdapterFeatures, Features, Unlabelled, adapt};
 use surco_map::{NUMBER_FILE, Sets, TASK_FILE, Task, save_task};
@@ -86,8 +86,9 @@ pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
     let read = read_labelled(&args.store, &file, args.block_m, args.per_class, screen)?;
     let episodes = fold_episodes(&read.labelled.classes, &read.labelled.blocks, 5, args.seeds);
     let features = Prepared::new(&read, &model, device);
-    let Compared { table: cross, said } =
-        cross_validate(&read, &model, &features, &episodes, screen)?;
+    let columns = Columns::of(&read);
+    let set = Comparison { parts: false, ..columns.set(&read, &model, &features) };
+    let Compared { table: cross, said } = compare(&set, &model, &episodes, 0, screen)?;
     let held = held_out(&features, &episodes, said);
     let tells = tells(&cross, read.labelled.names().len());
     // Who knows no better than chance has nobody to suspect.
@@ -177,10 +178,8 @@ impl Prepared {
             let refs: Vec<&Sample> = samples.iter().collect();
             Features::new(AdapterFeatures::Both, model, &refs, &spec, device)
         };
-        let names = read.labelled.names();
-        let class = |c: &String| names.partition_point(|n| n < c);
         Self {
-            classes: read.labelled.classes.iter().map(class).collect(),
+            classes: read.labelled.numbers(),
             support: features(&read.labelled.samples),
             unlabelled: Unlabelled::new(features(&read.unlabelled)),
         }
@@ -212,29 +211,41 @@ fn of_first_seed(held: &HeldOut, episodes: &[Episode]) -> HeldOut {
     }
 }
 
-/// Scores every method on episodes of these labels.
-pub(crate) fn cross_validate(
-    read: &Read,
-    model: &Model,
-    features: &Prepared,
-    episodes: &[Episode],
-    screen: &Screen,
-) -> anyhow::Result<Compared> {
-    let Prepared { support: ours, unlabelled: others, .. } = features;
-    let (days, values) = on_one_axis(&read.labelled.samples, read.bands.len());
-    let set = Comparison {
-        name: "labels",
-        samples: &read.labelled.samples,
-        values: &values,
-        columns: &columns_of(&read.bands, &read.names),
-        days: &days,
-        labels: &read.labelled.classes,
-        places: None,
-        spec: read.spec(model),
-        blocks: None,
-        beside: Some(Beside { samples: &read.unlabelled, ours, others }),
-    };
-    compare(&set, model, episodes, 0, screen)
+/// Labelled series as the baselines read them.
+pub(crate) struct Columns {
+    days: Vec<i32>,
+    values: Array3<f32>,
+    columns: Vec<SeriesBand>,
+}
+
+impl Columns {
+    pub(crate) fn of(read: &Read) -> Self {
+        let (days, values) = on_one_axis(&read.labelled.samples, read.bands.len());
+        Self { days, values, columns: columns_of(&read.bands, &read.names) }
+    }
+
+    /// What methods are compared on.
+    pub(crate) fn set<'a>(
+        &'a self,
+        read: &'a Read,
+        model: &Model,
+        features: &'a Prepared,
+    ) -> Comparison<'a> {
+        let Prepared { support: ours, unlabelled: others, .. } = features;
+        Comparison {
+            name: "labels",
+            samples: &read.labelled.samples,
+            values: &self.values,
+            columns: &self.columns,
+            days: &self.days,
+            labels: &read.labelled.classes,
+            places: None,
+            spec: read.spec(model),
+            blocks: None,
+            beside: Some(Beside { samples: &read.unlabelled, ours, others }),
+            parts: true,
+        }
+    }
 }
 
 /// Fits the task to all labels.

@@ -30,7 +30,8 @@ use surco_serve::serve_archive;
 use surco_sim::{ValleyConfig, write_archive};
 use surco_store::Store;
 
-use super::adapt::{OfLabels, Prepared, Read, cross_validate, fit_to, unlabelled};
+use super::adapt::{Columns, OfLabels, Prepared, Read, fit_to, unlabelled};
+use crate::compare::compare;
 use crate::exit::{BadInput, Usage};
 use crate::learning::{Labelled, Sources, WindowCuts, pool};
 use crate::screen::Screen;
@@ -337,7 +338,8 @@ fn adapt(
     let labelled = &read.labelled;
     let episodes = draw_episodes(&labelled.classes, &labelled.blocks, None, &design)?;
     let features = Prepared::new(read, model, &model.device());
-    let table = cross_validate(read, model, &features, &episodes, screen)?.table;
+    let columns = Columns::of(read);
+    let table = compare(&columns.set(read, model, &features), model, &episodes, 0, screen)?.table;
     let few = pick(labelled, &episodes[0]);
     write_labels(&few, &out.join("labels.geojson"))?;
     let support = Read {
@@ -364,6 +366,8 @@ fn pick(labelled: &Labelled, episode: &Episode) -> Labelled {
         blocks: support.iter().map(|&i| labelled.blocks[i]).collect(),
         places: support.iter().map(|&i| labelled.places[i]).collect(),
         features: support.iter().map(|&i| labelled.features[i]).collect(),
+        cells: labelled.cells.clone(),
+        pixels: support.iter().map(|&i| labelled.pixels[i]).collect(),
     }
 }
 

@@ -5,6 +5,7 @@ mod ftw;
 mod geobench;
 mod learners;
 mod pastis;
+mod pixels;
 mod pretraining;
 mod ranks;
 mod regression;
@@ -17,8 +18,8 @@ use anyhow::Context;
 use clap::Subcommand;
 use surco_data::{Sample, SeriesTable, read_table};
 use surco_eval::fewshot::{
-    DrawDesign, Episode, SeriesBand, SuiteResult, by_class, by_zone, csv, draw_episodes, leads,
-    markdown, read_recorded, zones_csv,
+    Episode, SeriesBand, SuiteResult, by_class, by_zone, csv, leads, markdown, read_recorded,
+    zones_csv,
 };
 use surco_eval::report::{FewShotTable, Report, render_report};
 use surco_net::Device;
@@ -45,7 +46,7 @@ enum Suite {
     Ftw(ftw::Args),
     Geobench(geobench::Args),
     Pastis(pastis::Args),
-    Pixels(PixelsArgs),
+    Pixels(pixels::Args),
     Pretraining(pretraining::Args),
     Ranks(ranks::Args),
     Regression(regression::Args),
@@ -90,47 +91,10 @@ struct FewshotArgs {
     seed: u64,
 }
 
-/// Labelled pixels of a store, support from one part of it and query from the other
-#[derive(clap::Args)]
-#[command(
-    after_help = "Example:\n  surco evaluate pixels --store flanders --labels label_CT.tif --shots 10 --support north"
-)]
-struct PixelsArgs {
-    /// The store with the pixels
-    #[arg(long, value_name = "DIR")]
-    store: PathBuf,
-    /// Labels: .gpkg, .shp, .zip (of a Shapefile), .geojson, .parquet, .csv or .tif
-    #[arg(long, value_name = "FILE")]
-    labels: PathBuf,
-    /// Model folder; the released nano model if not given
-    #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
-    /// Labels per class
-    #[arg(long, value_delimiter = ',', default_value = "10")]
-    shots: Vec<usize>,
-    /// Number of seeds
-    #[arg(long, default_value_t = 5)]
-    seeds: u64,
-    /// Most query pixels per class
-    #[arg(long, default_value_t = 200)]
-    queries: usize,
-    /// Part of the area that labels come from; halves of 500 m blocks if not given
-    #[arg(long, value_enum)]
-    support: Option<Side>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Side {
-    North,
-    South,
-    West,
-    East,
-}
-
 pub(crate) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Result<u64> {
     match &args.suite {
         Suite::Fewshot(args) => fewshot(args, device, screen),
-        Suite::Pixels(args) => pixels(args, device, screen),
+        Suite::Pixels(args) => pixels::run(args, device, screen),
         Suite::Regression(args) => regression::run(args, device, screen),
         Suite::Eurocropsml(args) => eurocropsml::run(args, device, screen),
         Suite::Ftw(args) => ftw::run(args, screen),
@@ -173,14 +137,22 @@ fn fewshot(args: &FewshotArgs, device: &Device, screen: &Screen) -> anyhow::Resu
         spec,
         blocks: Some(&blocks),
         beside: None,
+        parts: true,
     };
     let recorded = args.recorded.as_deref().map(read_recorded).transpose();
     let recorded = recorded.map_err(|e| BadInput(e.to_string()))?.unwrap_or_default();
     let learners = learners::read(&args.learners, device)?;
+    let asked = learners::Asked {
+        set: &comparison,
+        bands: &bands,
+        window: set.window(),
+        episodes: &episodes,
+        images: None,
+    };
+    learners.iter().try_for_each(|learner| learner.check(&asked, screen))?;
     let mut result = compare(&comparison, &model, &episodes, args.seed, screen)?.table;
     for learner in &learners {
-        let spec = learner.learns.model.config.spec(&bands, set.window());
-        result.rows.extend(learner.rows(&comparison, &spec, &episodes, screen)?);
+        result.rows.extend(learner.rows(&asked, screen)?);
     }
     let measured: HashSet<String> = result.rows.iter().map(|r| r.method.clone()).collect();
     result.rows.extend(recorded.into_iter().filter(|r| !measured.contains(&r.method)));
@@ -262,45 +234,6 @@ fn read_episodes(path: &Path) -> anyhow::Result<Vec<Episode>> {
             .with_context(|| format!("episodes {}, line {}", path.display(), i + 1))
     };
     text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()).map(parse).collect()
-}
-
-fn pixels(args: &PixelsArgs, device: &Device, screen: &Screen) -> anyhow::Result<u64> {
-    let (model, _) = released::model(args.model.as_deref(), device)?;
-    let read = super::adapt::read_labelled(
-        &args.store,
-        &super::adapt::LabelFile::at(&args.labels),
-        500.0,
-        usize::MAX,
-        screen,
-    )?;
-    let side = args.support.map(|side| on_side(&read.labelled.places, side));
-    let design =
-        DrawDesign { shots: args.shots.clone(), seeds: args.seeds, query_per_class: args.queries };
-    let labelled = &read.labelled;
-    let episodes = draw_episodes(&labelled.classes, &labelled.blocks, side.as_deref(), &design)?;
-    let features = super::adapt::Prepared::new(&read, &model, device);
-    let result = super::adapt::cross_validate(&read, &model, &features, &episodes, screen)?.table;
-    let classes = episodes.first().map(|e| e.classes.join(", ")).unwrap_or_default();
-    let text = format!("{}\nclasses: {classes}", table(&result));
-    screen.result(&result, &text)?;
-    Ok(0)
-}
-
-/// Which points lie on one side of the middle of all.
-fn on_side(places: &[(f64, f64)], side: Side) -> Vec<bool> {
-    let middle = |pick: fn(&(f64, f64)) -> f64| {
-        let low = places.iter().map(pick).fold(f64::INFINITY, f64::min);
-        let high = places.iter().map(pick).fold(f64::NEG_INFINITY, f64::max);
-        f64::midpoint(low, high)
-    };
-    let (x, y) = (middle(|p| p.0), middle(|p| p.1));
-    let inside = |p: &(f64, f64)| match side {
-        Side::North => p.1 >= y,
-        Side::South => p.1 < y,
-        Side::West => p.0 < x,
-        Side::East => p.0 >= x,
-    };
-    places.iter().map(inside).collect()
 }
 
 #[cfg(test)]

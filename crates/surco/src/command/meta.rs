@@ -1,24 +1,28 @@
-//! `surco meta`: an encoder learns to learn from few labels.
+//! `surco meta`: an encoder, or METEOR, learns to learn from few labels.
+
+mod meteor;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
 use surco_data::{
-    LabelsAsked, Naming, SeriesWindow, SharedLegend, numbered, read_cube, read_labels, read_table,
+    Cube, LabelsAsked, Naming, PointLabel, SeriesWindow, SharedLegend, numbered, read_cube,
+    read_labels, read_table,
 };
-use surco_learn::{Heads, MetaConfig, MetaMethod, MetaTask, meta_train, open_run, untaught};
-use surco_net::{Device, Model, Size, load_model};
+use surco_learn::{Curve, Heads, MetaConfig, MetaMethod, MetaTask, meta_train, open_run, untaught};
+use surco_net::{Device, MeteorNorm, Model, Size, load_model};
 use surco_store::Store;
 
 use crate::exit::{BadInput, Usage};
 use crate::learning::{Labelled, days_of_store, read_config, say_of_labels, thinned};
 use crate::screen::Screen;
 
-/// Meta-trains an encoder over small tasks drawn from labelled places
+/// Meta-trains an encoder, or METEOR, over small tasks drawn from labelled places
 ///
-/// It begins at a pre-trained model, or at random weights of a size. Methods by inner steps leave `learner.json` beside the model:
-/// how it learns a task, for `surco evaluate fewshot --learner`. The run folder holds the config, `metrics.jsonl`, `speed.jsonl`, `tensorboard/`, `loss.svg`, checkpoints and at
+/// An encoder begins at a pre-trained model, or at random weights of a size; METEOR (system = "meteor") at random weights, and learns from
+/// images around the places. Methods by inner steps leave `learner.json` beside the model: how it learns a task, for
+/// `surco evaluate fewshot --learner` and `surco evaluate pixels --learner`. The run folder holds the config, `metrics.jsonl`, `speed.jsonl`, `tensorboard/`, `loss.svg`, checkpoints and at
 /// the end `model/`. A run that was stopped or killed goes on with --resume as if it had not been.
 #[derive(clap::Args)]
 #[command(
@@ -37,6 +41,8 @@ pub(crate) struct Args {
 #[serde(deny_unknown_fields)]
 struct Config {
     schema: u32,
+    #[serde(default)]
+    system: System,
     /// Where it begins; else `size` says what it begins with.
     #[serde(default)]
     model: Option<PathBuf>,
@@ -58,7 +64,7 @@ struct Config {
     level: Option<u8>,
     out: PathBuf,
     #[serde(default)]
-    method: MetaMethod,
+    method: Option<MetaMethod>,
     #[serde(default)]
     episodes: Option<usize>,
     #[serde(default)]
@@ -81,11 +87,17 @@ struct Config {
     #[serde(default)]
     inner_rate: Option<f64>,
     #[serde(default)]
-    lora_rank: usize,
+    lora_rank: Option<usize>,
     #[serde(default)]
-    task_informed: bool,
+    task_informed: Option<bool>,
     #[serde(default)]
-    heads: Heads,
+    heads: Option<Heads>,
+    /// Side of the chips that METEOR sees.
+    #[serde(default)]
+    chip_px: Option<usize>,
+    /// What METEOR's norms are over.
+    #[serde(default)]
+    norm: Option<MeteorNorm>,
     #[serde(default)]
     adapt_steps: Option<usize>,
     #[serde(default)]
@@ -96,6 +108,17 @@ struct Config {
 
 fn per_class() -> usize {
     300
+}
+
+/// What is meta-trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum System {
+    /// Our encoder.
+    #[default]
+    Surco,
+    /// METEOR, from images.
+    Meteor,
 }
 
 /// Where training begins.
@@ -123,6 +146,11 @@ impl Config {
             let text = "config keys stores and sets: nothing to draw tasks from; give one of them";
             return refuse(text.into());
         }
+        if let (System::Surco, Some((key, value))) = (self.system, self.of_meteor()) {
+            return refuse(format!(
+                "config key {key} = {value}: an encoder of series sees no chips; leave the key out, or give system = \"meteor\""
+            ));
+        }
         if self.stores.len() != self.labels.len() {
             let (stores, labels) = (self.stores.len(), self.labels.len());
             return refuse(format!(
@@ -130,6 +158,12 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// A key that METEOR alone takes, with its value.
+    fn of_meteor(&self) -> Option<(&'static str, String)> {
+        let chip_px = self.chip_px.map(|side| ("chip_px", side.to_string()));
+        chip_px.or_else(|| self.norm.map(|norm| ("norm", format!("{norm:?}").to_lowercase())))
     }
 
     /// Where training begins.
@@ -144,10 +178,22 @@ impl Config {
         }
     }
 
+    /// How classes are named, if by a shared legend.
+    fn naming(&self) -> anyhow::Result<Option<Naming>> {
+        match (self.legend, self.level) {
+            (Some(legend), level) => Ok(Some(Naming::new(legend, level)?)),
+            (None, None) => Ok(None),
+            (None, Some(_)) => {
+                let text = "config key level: it is that of a legend; give the key legend too";
+                Err(Usage(text.into()).into())
+            }
+        }
+    }
+
     fn meta(&self) -> MetaConfig {
         let plain = MetaConfig::default();
         MetaConfig {
-            method: self.method,
+            method: self.method.unwrap_or(plain.method),
             episodes: self.episodes.unwrap_or(plain.episodes),
             queries: self.queries.unwrap_or(plain.queries),
             band_dropout: self.band_dropout.unwrap_or(plain.band_dropout),
@@ -157,9 +203,9 @@ impl Config {
             learning_rate: self.learning_rate.unwrap_or(plain.learning_rate),
             inner_steps: self.inner_steps.unwrap_or(plain.inner_steps),
             inner_rate: self.inner_rate.unwrap_or(plain.inner_rate),
-            lora_rank: self.lora_rank,
-            task_informed: self.task_informed,
-            heads: self.heads,
+            lora_rank: self.lora_rank.unwrap_or(plain.lora_rank),
+            task_informed: self.task_informed.unwrap_or(plain.task_informed),
+            heads: self.heads.unwrap_or(plain.heads),
             adapt_steps: self.adapt_steps.unwrap_or(plain.adapt_steps),
             adapt_batch: self.adapt_batch.unwrap_or(plain.adapt_batch),
             seed: self.seed,
@@ -171,41 +217,63 @@ impl Config {
 pub(crate) fn run(args: &Args, devices: &[Device], screen: &Screen) -> anyhow::Result<u64> {
     let config: Config = read_config(&args.config)?;
     config.check()?;
-    let start = config.start()?;
-    let tasks = tasks_of(&config, screen)?;
-    let (model, meta) = (start.model(&tasks, &devices[0])?, config.meta());
-    let text = std::fs::read_to_string(&args.config).context("cannot read the config again")?;
-    open_run(&config.out, &text, args.resume)?;
-    let trained = meta_train(model, &meta, &tasks, devices, screen);
-    let trained = super::pretrain::drawn(trained, &config.out)?;
-    let folder = config.out.join("model");
-    let weights = trained.save(&folder)?;
-    let curve = &trained.curve;
-    let learning = trained.learning.as_ref();
-    let task_bytes = learning.map(|learning| learning.task_bytes(&trained.model.encoder));
+    let done = match config.system {
+        System::Surco => encoder(&config, args, devices, screen)?,
+        System::Meteor => meteor::run(&config, args, devices, screen)?,
+    };
+    let (curve, folder) = (&done.curve, config.out.join("model"));
     let json = serde_json::json!({
-        "model": folder, "steps": meta.steps, "weights_sha256": weights, "task_bytes": task_bytes,
+        "model": folder, "steps": done.steps, "weights_sha256": done.weights, "task_bytes": done.task_bytes,
         "loss_first": curve.mean_loss(false), "loss_last": curve.mean_loss(true),
     });
     let loss = match (curve.mean_loss(false), curve.mean_loss(true)) {
         (Some(first), Some(last)) => format!(", loss {first:.4} → {last:.4}"),
         _ => String::new(),
     };
-    let text = format!("{} steps{loss}\nmodel: {}", meta.steps, folder.display());
+    let text = format!("{} steps{loss}\nmodel: {}", done.steps, folder.display());
     screen.result(&json, &text)?;
     Ok(0)
 }
 
+/// What a run that wrote its model came to.
+struct Done {
+    steps: u64,
+    curve: Curve,
+    /// SHA-256 of the weights.
+    weights: String,
+    /// Bytes that a learner keeps for each head of a task, if it learns by steps.
+    task_bytes: Option<usize>,
+}
+
+impl Args {
+    /// Makes the run folder, or goes on with it.
+    fn open(&self, out: &Path) -> anyhow::Result<()> {
+        let text = std::fs::read_to_string(&self.config).context("cannot read the config again")?;
+        Ok(open_run(out, &text, self.resume)?)
+    }
+}
+
+fn encoder(
+    config: &Config,
+    args: &Args,
+    devices: &[Device],
+    screen: &Screen,
+) -> anyhow::Result<Done> {
+    let start = config.start()?;
+    let tasks = tasks_of(config, screen)?;
+    let (model, meta) = (start.model(&tasks, &devices[0])?, config.meta());
+    args.open(&config.out)?;
+    let trained = meta_train(model, &meta, &tasks, devices, screen);
+    let trained = super::pretrain::drawn(trained, &config.out)?;
+    let weights = trained.save(&config.out.join("model"))?;
+    let learning = trained.learning.as_ref();
+    let task_bytes = learning.map(|learning| learning.task_bytes(&trained.model.encoder));
+    Ok(Done { steps: meta.steps, curve: trained.curve, weights, task_bytes })
+}
+
 /// One task a store and one a table.
 fn tasks_of(config: &Config, screen: &Screen) -> anyhow::Result<Vec<MetaTask>> {
-    let naming = match (config.legend, config.level) {
-        (Some(legend), level) => Some(Naming::new(legend, level)?),
-        (None, None) => None,
-        (None, Some(_)) => {
-            let text = "config key level: it is that of a legend; give the key legend too";
-            return Err(Usage(text.into()).into());
-        }
-    };
+    let naming = config.naming()?;
     let stores = config.stores.iter().zip(&config.labels);
     let tasks = stores
         .map(|(store, labels)| labelled_task(store, labels, config.per_class, naming, screen));
@@ -219,24 +287,38 @@ fn labelled_task(
     naming: Option<Naming>,
     screen: &Screen,
 ) -> anyhow::Result<MetaTask> {
+    let mut labelled = Labelled::default();
+    let (mut bands, mut days) = (Vec::new(), Vec::new());
+    for_each_cell(store, labels, naming, screen, |cube, here| {
+        labelled.add(&cube, &thinned(here, per_class), 500.0);
+        bands.clone_from(&cube.bands);
+        days.extend(cube.days.iter().copied());
+        Ok(())
+    })?;
+    Ok(task_of(labels.display().to_string(), labelled, bands, &days))
+}
+
+/// Reads a store cell by cell, each with its labels.
+fn for_each_cell(
+    store: &Path,
+    labels: &Path,
+    naming: Option<Naming>,
+    screen: &Screen,
+    mut take: impl FnMut(Cube, Vec<PointLabel>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let opened = Store::open(store)?;
     let cells = opened.cells()?;
     let images = days_of_store(&opened, &cells)?;
     let asked = LabelsAsked { images, naming, ..LabelsAsked::default() };
     let read = read_labels(labels, &asked)?;
     say_of_labels(&read, screen);
-    let mut labelled = Labelled::default();
-    let (mut bands, mut days) = (Vec::new(), Vec::new());
     for cell in cells {
         let reader = opened.cell(&cell)?;
         let here = read.on(&reader.georef, (reader.rows, reader.cols))?;
         let window = surco_core::Window { row: 0, col: 0, rows: reader.rows, cols: reader.cols };
-        let cube = read_cube(&opened, &SeriesWindow { cell, window }, None)?;
-        labelled.add(&cube, &thinned(here, per_class), 500.0);
-        bands.clone_from(&cube.bands);
-        days.extend(cube.days.iter().copied());
+        take(read_cube(&opened, &SeriesWindow { cell, window }, None)?, here)?;
     }
-    Ok(task_of(labels.display().to_string(), labelled, bands, &days))
+    Ok(())
 }
 
 /// A task of a folder of labelled series.
@@ -273,15 +355,13 @@ pub(crate) fn task_of(
     bands: Vec<surco_data::SpectralBand>,
     days: &[i32],
 ) -> MetaTask {
-    let names = labelled.names();
-    let place = |class: &String| names.iter().position(|n| n == class).unwrap_or(0);
     let last = days.iter().max().copied().unwrap_or(0);
     let first = days.iter().min().copied().unwrap_or(0);
     MetaTask {
         name,
         bands,
         window: (first.min(last - 364), last + 1),
-        classes: labelled.classes.iter().map(place).collect(),
+        classes: labelled.numbers(),
         samples: labelled.samples,
         places: labelled.blocks,
     }

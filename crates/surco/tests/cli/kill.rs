@@ -14,14 +14,14 @@ use crate::valley::{
 };
 
 /// Kills a command as soon as something is so; false if it ended before.
-fn kill_when(command: &mut Command, so: impl FnMut() -> bool) -> bool {
+pub(crate) fn kill_when(command: &mut Command, so: impl FnMut() -> bool) -> bool {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_until(&mut child, so);
     child.kill().unwrap();
     child.wait().unwrap().signal() == Some(9)
 }
 
-fn holds(folder: &Path, ending: &str) -> bool {
+pub(crate) fn holds(folder: &Path, ending: &str) -> bool {
     folder.exists() && find(folder, ending)
 }
 

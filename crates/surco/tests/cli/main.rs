@@ -13,6 +13,7 @@ mod help;
 mod kill;
 mod labels;
 mod learner;
+mod meteor;
 mod numbers;
 mod path;
 mod refusals;

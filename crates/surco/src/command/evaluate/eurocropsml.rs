@@ -95,6 +95,7 @@ pub(super) fn run(args: &Args, device: &Device, screen: &Screen) -> anyhow::Resu
         spec: model.config.spec(&bands, (first.min(last - 364), last + 1)),
         blocks: None,
         beside: None,
+        parts: true,
     };
     let result = compare(&comparison, &model, &episodes, 0, screen)?.table;
     if let Some(out) = &args.out {

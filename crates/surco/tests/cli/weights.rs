@@ -47,7 +47,7 @@ fn a_model_goes_out_whole_and_comes_back_as_itself() {
 #[test]
 fn released_models_go_out() {
     let scratch = tempfile::tempdir().unwrap();
-    for name in ["nano", "nano-int8", "micro-int8"] {
+    for name in ["nano", "nano-int8", "nano-meta-int8", "micro-int8"] {
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models").join(name);
         let run = Run::of(&mut export(&model, &scratch.path().join(name)));
         assert_eq!(run.code, Some(0), "{}", run.stderr);

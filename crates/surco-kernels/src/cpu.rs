@@ -12,6 +12,7 @@ pub(crate) mod convolve;
 pub(crate) mod elementwise;
 mod grads;
 pub(crate) mod image;
+mod int8;
 pub(crate) mod loss;
 mod matmul;
 pub(crate) mod mixer;

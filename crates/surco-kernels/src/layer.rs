@@ -113,4 +113,6 @@ pub enum Precision {
     F32,
     /// bfloat16 factors where the processor has instructions for them, else 32-bit.
     Bf16,
+    /// 8-bit factors with a scale a row and a column where the processor has instructions for them, else 32-bit.
+    Int8,
 }

@@ -85,7 +85,7 @@ impl Work {
     #[must_use]
     pub fn all() -> Vec<Self> {
         let mut all = vec![Self::Train(128), Self::Train(384), Self::Fomaml];
-        for precision in [Precision::F32, Precision::Bf16] {
+        for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
             all.extend([Self::Infer(128, precision), Self::Infer(384, precision)]);
             all.extend([Shown::All, Shown::Optical].map(|shown| Self::Presto(shown, precision)));
         }
@@ -166,10 +166,10 @@ impl fmt::Display for Work {
         match self {
             Self::Train(width) => write!(f, "train-{width}"),
             Self::Fomaml => f.write_str("fomaml"),
-            Self::Infer(width, Precision::F32) => write!(f, "infer-{width}"),
-            Self::Infer(width, Precision::Bf16) => write!(f, "infer-{width}-bf16"),
-            Self::Presto(shown, Precision::F32) => write!(f, "presto-{}", shown.tokens()),
-            Self::Presto(shown, Precision::Bf16) => write!(f, "presto-{}-bf16", shown.tokens()),
+            Self::Infer(width, precision) => write!(f, "infer-{width}{}", suffix(*precision)),
+            Self::Presto(shown, precision) => {
+                write!(f, "presto-{}{}", shown.tokens(), suffix(*precision))
+            }
             Self::Cube(cube) => write!(f, "cube-{}-{}", cube.side_px, cube.dates),
             Self::Operator(operator, pass) => {
                 f.write_str(match operator {
@@ -183,6 +183,15 @@ impl fmt::Display for Work {
                 }
             }
         }
+    }
+}
+
+/// What a name ends in.
+fn suffix(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F32 => "",
+        Precision::Bf16 => "-bf16",
+        Precision::Int8 => "-int8",
     }
 }
 

@@ -9,7 +9,7 @@ use crate::peer::{Peer, check_peer};
 use crate::systems::{
     EarthPtConfig, MeteorConfig, OfaConfig, SystemConfig, SystemModel, UBarnConfig,
 };
-use crate::weights::{KIND, WeightsError, load_model, read_named, save_int8};
+use crate::weights::{KIND, WeightsError, load_model, read_model, save_int8};
 
 /// What an export wrote.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +33,7 @@ pub fn export_model(folder: &Path, out: &Path) -> Result<Exported, WeightsError>
     let (config, weights, card) = (read(CONFIG)?, read(name)?, read(CARD)?);
     let recorded = Recorded::read(&config, folder)?;
     match (recorded.kind.as_str(), Peer::named(&recorded.kind)) {
-        (KIND, _) => drop(read_named(&config, name, &weights, folder, &Device::flex())?),
+        (KIND, _) => drop(read_model(&config, (name, &weights), folder, &Device::flex())?),
         (_, Some(peer)) => check_peer(peer, &recorded, &weights, folder)?,
         (EarthPtConfig::KIND, _) => check::<EarthPtConfig>(&recorded, &weights, folder)?,
         (UBarnConfig::KIND, _) => check::<UBarnConfig>(&recorded, &weights, folder)?,

@@ -26,8 +26,10 @@ const LARGEST_BYTES: u64 = 16 << 30;
 const LONGEST_CONFIG: usize = 1 << 20;
 
 pub(crate) const CONFIG: &str = "config.json";
-pub(crate) const WEIGHTS: &str = "model.safetensors";
-pub(crate) const INT8_WEIGHTS: &str = "model.int8.safetensors";
+/// 32-bit weights in a model folder.
+pub const WEIGHTS: &str = "model.safetensors";
+/// Weights in a model folder whose matrices are 8-bit numbers.
+pub const INT8_WEIGHTS: &str = "model.int8.safetensors";
 pub(crate) const CARD: &str = "README.md";
 
 /// A config as it is written: what the model says of itself, then what its folder adds.

@@ -39,6 +39,7 @@ pub use embed_cube::{CubeGrid, embed_cube};
 pub use encoder::{Encoder, NESTED_WIDTHS};
 pub use export::{Exported, export_int8, export_model};
 pub use features::{AnyModel, kind_of};
+pub use folder::{INT8_WEIGHTS, WEIGHTS};
 pub use forecast::{
     Asked, FORECAST_FILES, ForecastConfig, ForecastHead, Forecaster, Horizon, Later, NDVI, Outlook,
     Predicted, Shown, Spread, forecast, load_forecaster, outlook, red_and_nir, save_forecaster,

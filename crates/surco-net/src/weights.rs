@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 use surco_core::Fault;
+use surco_kernels::{Policy, Precision};
 
 use crate::card::model_card;
 use crate::folder::{
@@ -182,27 +183,17 @@ pub fn load_model(folder: &Path, device: &Device) -> Result<(Model, String), Wei
     let config = read_file(&folder.join(CONFIG))?;
     let name = weights_name(folder);
     let weights = read_file(&folder.join(name))?;
-    read_named(&config, name, &weights, folder, device)
+    read_model(&config, (name, &weights), folder, device)
 }
 
-/// Reads a model from the bytes of its config and its 32-bit weights; `folder` names them in errors.
+/// Reads a model from the bytes of its config and of its weights, which bear this name in a folder: [`WEIGHTS`] or
+/// [`INT8_WEIGHTS`]; `folder` names them in errors.
 ///
 /// # Errors
 /// [`WeightsError`] naming the file and what is wrong with it.
 pub fn read_model(
     config: &[u8],
-    weights: &[u8],
-    folder: &Path,
-    device: &Device,
-) -> Result<(Model, String), WeightsError> {
-    read_named(config, WEIGHTS, weights, folder, device)
-}
-
-/// Reads a model whose weights have this name in its folder.
-pub(crate) fn read_named(
-    config: &[u8],
-    name: &str,
-    weights: &[u8],
+    (name, weights): (&str, &[u8]),
     folder: &Path,
     device: &Device,
 ) -> Result<(Model, String), WeightsError> {
@@ -212,8 +203,13 @@ pub(crate) fn read_named(
         .map_err(|e| WeightsError::Config { path: folder.join(CONFIG), reason: e.to_string() })?;
     let path = folder.join(name);
     recorded.vouch(weights, &path)?;
-    let whole = if name == INT8_WEIGHTS { int8::expand(weights) } else { Ok(weights.to_vec()) };
+    // Matrices of 8-bit numbers are multiplied as such: nothing of them is lost that way.
+    let (whole, precision) = match name {
+        INT8_WEIGHTS => (int8::expand(weights), Precision::Int8),
+        _ => (Ok(weights.to_vec()), Precision::F32),
+    };
     let encoder = whole.and_then(|whole| build(&config, &whole, device));
+    let encoder = encoder.map(|e| e.with_policy(Policy { precision, ..Policy::default() }));
     let encoder = encoder.map_err(|reason| WeightsError::Weights { path, reason })?;
     Ok((Model { encoder, config }, recorded.sha256))
 }

@@ -7,6 +7,7 @@ use super::attend;
 use pulp::{Simd, WithSimd};
 
 use super::bf16::{self, Packed16};
+use super::int8::{self, Packed8};
 use super::matmul::{Onto, Packed, Product, View};
 use super::run;
 use crate::Precision;
@@ -112,10 +113,11 @@ impl WithSimd for Pack<'_> {
 pub(crate) enum Weight {
     F32(Packed),
     Bf16(Packed16),
+    Int8(Packed8),
 }
 
 impl Weight {
-    /// Packs `[inner, outer]`; in bfloat16 where that is wanted and there.
+    /// Packs `[inner, outer]`; in bfloat16 or 8 bits where that is wanted and there.
     pub(crate) fn new(
         w: &[f32],
         (inner, outer): (usize, usize),
@@ -126,7 +128,10 @@ impl Weight {
             Precision::Bf16 if bf16::supported() => {
                 Self::Bf16(Packed16::new(w, inner, outer, bias))
             }
-            Precision::Bf16 | Precision::F32 => Self::F32(packed(w, inner, outer, bias)),
+            Precision::Int8 if int8::supported() => Self::Int8(Packed8::new(w, inner, outer, bias)),
+            Precision::Bf16 | Precision::Int8 | Precision::F32 => {
+                Self::F32(packed(w, inner, outer, bias))
+            }
         }
     }
 
@@ -147,6 +152,7 @@ impl Weight {
                 simd.vectorize(Product { out, stride, a: View::rows(x, inner), rows, b, onto });
             }
             Self::Bf16(b) => bf16::product((out, stride), x, b, onto, factors),
+            Self::Int8(b) => int8::product((out, stride), x, b, onto, factors),
         }
     }
 }

@@ -85,10 +85,30 @@ fn weights_of_sixteen_bits_give_nearly_the_same_in_thirty_two() {
     }
 }
 
-/// The model that comes with the program.
-fn released() -> crate::Model {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/nano");
+/// A released model.
+fn model(name: &str) -> crate::Model {
+    let folder = format!("{}/../../models/{name}", env!("CARGO_MANIFEST_DIR"));
     crate::load_model(folder.as_ref(), &Device::flex()).unwrap().0
+}
+
+fn released() -> crate::Model {
+    model("nano")
+}
+
+/// Matrices of 8-bit numbers, multiplied as such where the processor can, say what the weights they were made of say; and one
+/// series says the same whatever stands beside it.
+#[test]
+fn eight_bits_say_nearly_the_same() {
+    let (series, square) = (sample(12, &ORDER), window(6, [4, 4]));
+    let spec = spec(&ORDER);
+    let [wide, narrow] = ["nano", "nano-int8"].map(|name| model(name).encoder);
+    let both = said(&narrow, &[&series, &square], &spec);
+    for (row, wide) in said(&wide, &[&series, &square], &spec).rows().into_iter().enumerate() {
+        let alike = cosine(wide, both.row(row));
+        assert!(alike > 0.995 && alike < 0.999_999, "{row}: {alike}");
+    }
+    let alone = said(&narrow, &[&series], &spec);
+    assert_eq!(alone.row(0), both.row(0));
 }
 
 fn embedding(samples: &[&Sample], spec: &BatchSpec) -> Array2<f32> {

@@ -267,6 +267,13 @@ impl EarthPt {
             .fold(x_nd, |x_nd, block| block.forward(x_nd, self.heads, &segments, self.policy))
     }
 
+    /// The mean of the last hidden states of each series, `[series, d]`.
+    #[must_use]
+    pub fn features(&self, batch: &EarthPtBatch) -> Tensor<2> {
+        let segments = Segments::of_lengths(batch.lengths.iter().copied());
+        mean_of_segments(self.hidden(batch), &segments)
+    }
+
     /// What each token says of the next date, on the scale of the tokens: `[n, 10]`.
     #[must_use]
     pub fn predict(&self, batch: &EarthPtBatch) -> Tensor<2> {
@@ -294,9 +301,7 @@ impl SystemModel<EarthPtConfig> {
             .par_chunks(CHUNK)
             .map_with(self.net.clone(), |net, chunk| {
                 let batch = EarthPtBatch::new(chunk, bands, window)?;
-                let segments = Segments::of_lengths(batch.lengths.iter().copied());
-                let mean = mean_of_segments(net.hidden(&batch), &segments);
-                Ok(mean.into_data().iter::<f32>().collect())
+                Ok(net.features(&batch).into_data().iter::<f32>().collect())
             })
             .collect();
         let shape = (samples.len(), self.config.width);

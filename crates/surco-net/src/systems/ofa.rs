@@ -298,6 +298,14 @@ impl Ofa {
         self.norm.forward(self.blocks.iter().fold(x_nd, through), NORM_EPSILON)
     }
 
+    /// The mean over the images of each sample of the mean over their patches, `[sample, d]`.
+    #[must_use]
+    pub fn features(&self, batch: &OfaBatch) -> Tensor<2> {
+        let images = mean_of_segments(self.tokens(batch), &batch.segments());
+        let of_samples = batch.samples.chunk_by(|a, b| a == b).map(<[usize]>::len);
+        mean_of_segments(images, &Segments::of_lengths(of_samples))
+    }
+
     /// What the patches of a batch show, sensor by sensor as [`OfaBatch::values`], said from those that are kept;
     /// `None` for a sensor without any.
     ///
@@ -369,8 +377,7 @@ impl SystemModel<OfaConfig> {
         let one = |net: &mut Ofa, (series, sample): (usize, &&Sample)| {
             let batch = OfaBatch::new(&[sample], bands, window, &self.config)
                 .map_err(|error| error.of_series(series))?;
-            let means = mean_of_segments(net.tokens(&batch), &batch.segments());
-            Ok(means.mean_dim(0).into_data().iter::<f32>().collect::<Vec<_>>())
+            Ok(net.features(&batch).into_data().iter::<f32>().collect::<Vec<_>>())
         };
         let rows: Result<Vec<Vec<f32>>, SystemError> =
             samples.par_iter().enumerate().map_with(self.net.clone(), one).collect();

@@ -74,8 +74,8 @@ fn refusal(config: &[u8], weights: &[u8]) -> String {
     let mut config: serde_json::Value = serde_json::from_slice(config).unwrap();
     config["weights_sha256"] = hex(&Sha256::digest(weights)).into();
     let config = config.to_string();
-    let error =
-        read_model(config.as_bytes(), weights, Path::new("m"), &Device::flex()).unwrap_err();
+    let (weights, folder) = ((WEIGHTS, weights), Path::new("m"));
+    let error = read_model(config.as_bytes(), weights, folder, &Device::flex()).unwrap_err();
     assert_eq!(error.fault(), Fault::Input, "{error}");
     let said = error.to_string();
     assert!(said.contains("m/model.safetensors") && said.contains("again"), "{said}");

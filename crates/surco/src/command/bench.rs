@@ -170,6 +170,7 @@ fn encoder() -> Vec<Plan> {
         |precision, reach| [128, 384].map(|width| Plan::new(Work::Infer(width, precision), reach));
     let mut plans: Vec<Plan> = infer(Precision::F32, "time ≤ 0.6").into();
     plans.extend(infer(Precision::Bf16, "against autocast"));
+    plans.extend(infer(Precision::Int8, "against 32 bits"));
     for (precision, reach) in [(Precision::F32, "time ≤ 0.33"), (Precision::Bf16, "time ≤ 0.17")]
     {
         let work = [Shown::All, Shown::Optical].map(|shown| Work::Presto(shown, precision));

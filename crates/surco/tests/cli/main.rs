@@ -16,6 +16,7 @@ mod learner;
 mod meteor;
 mod numbers;
 mod path;
+mod pretraining;
 mod refusals;
 mod scale;
 mod suites;

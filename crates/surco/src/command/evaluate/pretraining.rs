@@ -18,8 +18,8 @@ use surco_eval::pretraining::{
 };
 use surco_learn::Protocol;
 use surco_net::{
-    AnyModel, Device, FORECAST_FILES, Forecaster, Model, ModelConfig, Sight, embed, fresh,
-    load_forecaster,
+    AnyModel, Device, FORECAST_FILES, Forecaster, Model, ModelConfig, Sight, SystemConfig, embed,
+    fresh, load_forecaster,
 };
 
 use crate::exit::Usage;
@@ -36,6 +36,8 @@ use sets::{Area, LabelledSet};
 )]
 pub(super) struct Args {
     /// A model under test and the name of its row; again for each model
+    ///
+    /// A name given again is another training run of the same row: seeds take the runs in turn, so that the spread is that of training too.
     #[arg(long = "model", value_name = "NAME=DIR", required = true)]
     models: Vec<String>,
     /// Folders of labelled series: points.parquet, series.parquet, meta.json
@@ -76,26 +78,28 @@ pub(super) struct Args {
     out: PathBuf,
 }
 
-/// A row that is embedded: one model for all seeds, or one a seed.
+/// A row that is embedded: one model for all seeds, or several that seeds take in turn.
 struct Entrant {
     name: String,
     /// Row of random weights it is compared with.
     beside: Option<String>,
-    models: Vec<Model>,
-    /// A published system, in place of models of ours: it is only asked for its embedding.
-    system: Option<AnyModel>,
-    /// Its head for dates to come, if it was taught to forecast.
+    /// At least one; all of one kind and shape.
+    models: Vec<AnyModel>,
+    /// The head for dates to come of its first model, if that was taught to forecast.
     forecaster: Option<Forecaster>,
 }
 
 impl Entrant {
-    fn at(&self, seed: usize) -> &Model {
+    fn at(&self, seed: usize) -> &AnyModel {
         &self.models[seed % self.models.len()]
     }
 
     /// Its first model, if it is of ours.
     fn ours(&self) -> Option<&Model> {
-        self.models.first()
+        match self.models.first() {
+            Some(AnyModel::Surco(model)) => Some(model),
+            Some(_) | None => None,
+        }
     }
 }
 
@@ -176,54 +180,65 @@ fn measure(
 
 /// Models under test, then the encoder nobody trained in each of their forms.
 fn entrants(args: &Args, device: &Device) -> anyhow::Result<(Vec<Entrant>, Vec<Measured>)> {
-    let (mut entrants, mut measured) = (Vec::new(), Vec::new());
+    let (mut entrants, mut measured): (Vec<Entrant>, Vec<Measured>) = Default::default();
     let mut forms: Vec<ModelConfig> = Vec::new();
     for text in &args.models {
         let (name, folder) = super::named_folder("--model", text)?;
-        if measured.iter().any(|m: &Measured| m.name == name) {
-            return Err(Usage(format!("--model {text}: the name {name} is given twice")).into());
-        }
         let path = Path::new(folder);
         let (model, weights_sha256) = AnyModel::load(path, device)?;
         let (name, folder) = (name.to_string(), folder.into());
         let about = Measured { name: name.clone(), folder, weights_sha256: weights_sha256.clone() };
         measured.push(about);
-        let model = match model {
-            AnyModel::Surco(model) => *model,
-            system => {
-                let beside = matches!(system, AnyModel::UBarn(_)).then(|| RANDOM_UBARN.to_string());
-                let (models, system) = (Vec::new(), Some(system));
-                entrants.push(Entrant { name, beside, models, system, forecaster: None });
-                continue;
+        if let Some(entrant) = entrants.iter_mut().find(|e| e.name == name) {
+            if !is_like(entrant.at(0), &model) {
+                let text = format!(
+                    "--model {text}: its kind or size is not that of the run before of {name}: give it a row of its own"
+                );
+                return Err(Usage(text).into());
             }
-        };
-        let forecaster = path
-            .join(FORECAST_FILES[0])
-            .is_file()
-            .then(|| load_forecaster(path, model.encoder.width(), &weights_sha256, device))
-            .transpose()?;
-        if !forms.iter().any(|form| is_like(form, &model.config)) {
-            forms.push(model.config.clone());
+            entrant.models.push(model);
+            continue;
         }
-        let models = vec![model];
-        entrants.push(Entrant { name, beside: None, models, system: None, forecaster });
+        let (mut beside, mut forecaster) = (None, None);
+        if let AnyModel::Surco(model) = &model {
+            if path.join(FORECAST_FILES[0]).is_file() {
+                let width = model.encoder.width();
+                forecaster = Some(load_forecaster(path, width, &weights_sha256, device)?);
+            }
+            if !forms.iter().any(|form| has_form(form, &model.config)) {
+                forms.push(model.config.clone());
+            }
+        } else if matches!(model, AnyModel::UBarn(_)) {
+            beside = Some(RANDOM_UBARN.to_string());
+        }
+        entrants.push(Entrant { name, beside, models: vec![model], forecaster });
     }
     for entrant in &mut entrants {
-        let Some(own) = entrant.models.first().map(|model| &model.config) else { continue };
-        entrant.beside = forms.iter().find(|f| is_like(f, own)).map(|f| random_name(&forms, f));
+        let Some(own) = entrant.ours().map(|model| &model.config) else { continue };
+        let beside = forms.iter().find(|f| has_form(f, own)).map(|f| random_name(&forms, f));
+        entrant.beside = beside;
     }
     entrants.extend(forms.iter().map(|form| Entrant {
         name: random_name(&forms, form),
         beside: None,
         models: (0..args.seeds).map(|seed| untrained(form, seed, device)).collect(),
-        system: None,
         forecaster: None,
     }));
     Ok((entrants, measured))
 }
 
 /// Whether models differ in nothing but what they learned from.
-fn is_like(a: &ModelConfig, b: &ModelConfig) -> bool {
+fn is_like(a: &AnyModel, b: &AnyModel) -> bool {
+    match (a, b) {
+        (AnyModel::Surco(a), AnyModel::Surco(b)) => has_form(&a.config, &b.config),
+        (AnyModel::EarthPt(a), AnyModel::EarthPt(b)) => a.config.params() == b.config.params(),
+        (AnyModel::Ofa(a), AnyModel::Ofa(b)) => a.config.params() == b.config.params(),
+        _ => a.kind() == b.kind(),
+    }
+}
+
+/// Whether models of ours differ in nothing but what they learned from.
+fn has_form(a: &ModelConfig, b: &ModelConfig) -> bool {
     (a.size, a.sight) == (b.size, b.sight)
 }
 
@@ -235,9 +250,9 @@ fn random_name(forms: &[ModelConfig], form: &ModelConfig) -> String {
     }
 }
 
-fn untrained(form: &ModelConfig, seed: u64, device: &Device) -> Model {
+fn untrained(form: &ModelConfig, seed: u64, device: &Device) -> AnyModel {
     let encoder = fresh(form.size, seed ^ 0x5EED_0000, device).with_sight(form.sight);
-    Model { encoder, config: form.clone() }
+    AnyModel::Surco(Box::new(Model { encoder, config: form.clone() }))
 }
 
 /// What a frozen model makes of samples, `[n, d]`, one row a sample.
@@ -267,7 +282,8 @@ fn protocol(args: &Args) -> Vec<String> {
         "A share of labels is a share of the points to learn from, at least one of each class, the same for every row; a smaller share is part of a larger one. The points to choose by keep their labels in every column, for every row that chooses.".into(),
         "probe: logistic regression on the frozen embedding, z-scored by the points to learn from; its penalty is chosen by validation blocks. kNN: the five nearest by cosine.".into(),
         "fine-tune: encoder and linear head learn by AdamW, 32 labels a step, at most 600 steps; learning rate (0.0003 or 0.002) and the moment to stop are chosen by validation blocks. From random weights this is training from scratch.".into(),
-        "Published systems are frozen: probe and kNN of their own embedding. Where one cannot read a set it says why, and its row stays empty.".into(),
+        "Published systems have probe and kNN of their own embedding; EarthPT and OFA-Net are fine-tuned as ours are. Where one cannot read a set it says why, and its row stays empty.".into(),
+        "A row of several training runs takes them in turn, a run a seed; dates not shown are asked of its first.".into(),
         "Random weights are drawn anew for each seed. Raw values are the same reflectances with gaps filled in time, and NDVI; their rows stand under probe.".into(),
         "Differences are paired by seed; intervals are 95 %, Student's t widened because splits of one set share points (Nadeau and Bengio 2003).".into(),
     ];

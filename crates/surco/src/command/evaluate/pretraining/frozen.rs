@@ -9,7 +9,7 @@ use surco_eval::metrics::Confusion;
 use surco_eval::pretraining::{
     ProbeTask, RAW_FOREST, RAW_LOGISTIC, Way, linear_probe, nearest_neighbours,
 };
-use surco_net::Device;
+use surco_net::{AnyModel, Device};
 
 use super::{Entrant, Round, Score, embedding, go_on};
 use crate::screen::Screen;
@@ -118,15 +118,14 @@ fn embeddings(
         Some(windows) if entrant.ubarn().is_some() => windows.iter().collect(),
         Some(_) | None => samples.to_vec(),
     };
-    let Some(system) = &entrant.system else {
-        let of = |model| embedding(model, &samples, bands, window, device);
-        return Some(entrant.models.iter().map(of).collect());
+    let of = |model: &AnyModel| match model {
+        AnyModel::Surco(model) => Ok(embedding(model, &samples, bands, window, device)),
+        system => system.embed(&samples, bands, window),
     };
-    match system.embed(&samples, bands, window) {
-        Ok(embedded) => Some(vec![embedded]),
-        Err(error) => {
+    let embedded: Result<Vec<Array2<f32>>, _> = entrant.models.iter().map(of).collect();
+    embedded
+        .map_err(|error| {
             screen.say(&format!("{} cannot read {}: {error}", entrant.name, round.set.name));
-            None
-        }
-    }
+        })
+        .ok()
 }

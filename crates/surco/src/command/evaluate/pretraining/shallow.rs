@@ -26,9 +26,9 @@ fn learning(protocol: Protocol, seed: usize) -> ShallowConfig {
 }
 
 impl Entrant {
-    /// Its model, if it is a U-BARN.
+    /// Its first model, if it is a U-BARN.
     pub(super) fn ubarn(&self) -> Option<&UBarnModel> {
-        match &self.system {
+        match self.models.first() {
             Some(AnyModel::UBarn(model)) => Some(model),
             Some(_) | None => None,
         }
@@ -177,8 +177,7 @@ mod tests {
         let entrant = Entrant {
             name: "u".into(),
             beside: Some(RANDOM_UBARN.into()),
-            models: Vec::new(),
-            system: Some(AnyModel::UBarn(Box::new(model))),
+            models: vec![AnyModel::UBarn(Box::new(model))],
             forecaster: None,
         };
         let screen = Screen::new(true, true);

@@ -7,7 +7,7 @@ use surco_core::Progress;
 use surco_data::{Batch, Sample};
 use surco_eval::pretraining::Way;
 use surco_learn::{FineTuneTask, fine_tune};
-use surco_net::{Device, Encoder, EncoderInput, Model};
+use surco_net::{AnyModel, Device, EarthPt, EarthPtBatch, Encoder, EncoderInput, Ofa, OfaBatch};
 
 use super::frozen::balanced;
 use super::{Entrant, Round, Score, go_on};
@@ -16,7 +16,7 @@ use crate::screen::Screen;
 /// One fine-tuning.
 struct Job {
     name: String,
-    model: Model,
+    model: AnyModel,
     seed: usize,
     percent: u32,
 }
@@ -31,7 +31,7 @@ pub(super) fn all(
     screen: &Screen,
 ) -> anyhow::Result<Vec<Score>> {
     let mut jobs: Vec<Job> = Vec::new();
-    for entrant in entrants.iter().filter(|entrant| entrant.system.is_none()) {
+    for entrant in entrants.iter().filter(|entrant| can_learn(round, entrant)) {
         jobs.extend(round.tasks().into_iter().map(|(seed, percent)| Job {
             name: entrant.name.clone(),
             model: entrant.at(seed).clone(),
@@ -67,6 +67,18 @@ pub(super) fn all(
     Ok(scores)
 }
 
+/// Whether a row can be fine-tuned on a set: what it cannot read was said when it was probed.
+fn can_learn(round: &Round<'_>, entrant: &Entrant) -> bool {
+    let (bands, window) = (&round.set.bands, round.set.window);
+    let samples: Vec<&Sample> = round.set.samples.iter().collect();
+    match entrant.at(0) {
+        AnyModel::Surco(_) => true,
+        AnyModel::EarthPt(_) => EarthPtBatch::new(&samples, bands, window).is_ok(),
+        AnyModel::Ofa(model) => OfaBatch::new(&samples, bands, window, &model.config).is_ok(),
+        AnyModel::UBarn(_) | AnyModel::Presto(_) | AnyModel::Galileo(_) => false,
+    }
+}
+
 fn one(round: &Round<'_>, job: &Job, device: &Device) -> anyhow::Result<Score> {
     let probe = round.task(job.seed, job.percent);
     let task = FineTuneTask {
@@ -78,12 +90,34 @@ fn one(round: &Round<'_>, job: &Job, device: &Device) -> anyhow::Result<Score> {
         test: probe.test,
         seed: job.seed as u64,
     };
-    let spec = job.model.config.spec(&round.set.bands, round.set.window);
-    let features = |encoder: &Encoder, samples: &[&Sample], device: &Device| {
-        encoder.embed(&EncoderInput::new(&Batch::new(samples, &spec), device))
+    let (bands, window) = (&round.set.bands, round.set.window);
+    let tuned = match &job.model {
+        AnyModel::Surco(model) => {
+            let spec = model.config.spec(bands, window);
+            let features = |encoder: &Encoder, samples: &[&Sample], device: &Device| {
+                encoder.embed(&EncoderInput::new(&Batch::new(samples, &spec), device))
+            };
+            let width = model.config.queries.parts * model.encoder.width();
+            fine_tune(&model.encoder, &task, width, features, device)?
+        }
+        AnyModel::EarthPt(model) => {
+            let features = |net: &EarthPt, samples: &[&Sample], _: &Device| {
+                let batch = EarthPtBatch::new(samples, bands, window);
+                net.features(&batch.expect("every series was read before"))
+            };
+            fine_tune(&model.net, &task, model.config.width, features, device)?
+        }
+        AnyModel::Ofa(model) => {
+            let features = |net: &Ofa, samples: &[&Sample], _: &Device| {
+                let batch = OfaBatch::new(samples, bands, window, &model.config);
+                net.features(&batch.expect("every series was read before"))
+            };
+            fine_tune(&model.net, &task, model.config.width, features, device)?
+        }
+        AnyModel::UBarn(_) | AnyModel::Presto(_) | AnyModel::Galileo(_) => {
+            anyhow::bail!("{} is not fine-tuned here", job.name)
+        }
     };
-    let width = job.model.config.queries.parts * job.model.encoder.width();
-    let tuned = fine_tune(&job.model.encoder, &task, width, features, device)?;
     let column = (Way::FineTune, job.percent);
     let value = balanced(&probe, &tuned.predicted)?;
     Ok(Score { model: job.name.clone(), column, seed: job.seed, value })

@@ -5,7 +5,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1, Axis};
 use surco_core::{Progress, Window};
 use surco_data::{Batch, BatchSpec, Sample, SeriesWindow, SpectralBand, read_cube};
 use surco_eval::forecast::{
@@ -15,7 +15,10 @@ use surco_eval::forecast::{
 use surco_eval::invariance::invariance;
 use surco_eval::pretraining::{Alike, Unseen};
 use surco_eval::reconstruction::{BandSeries, Gap, GapScore, Hidden, Months, interpolated};
-use surco_net::{Device, EncoderInput, Forecaster, Model, Outlook, Sight, outlook};
+use surco_net::{
+    AnyModel, Device, EarthPtConfig, EncoderInput, Forecaster, Model, Outlook, Sight, SystemModel,
+    outlook,
+};
 use surco_store::Store;
 
 use super::sets::Area;
@@ -28,6 +31,10 @@ use crate::screen::Screen;
 
 /// Pixels held out that are asked about, and pixels learned from, at most.
 const MOST: [usize; 2] = [384, 768];
+
+/// Places of B04 and B08 among the bands of Sentinel-2.
+const RED: usize = 2;
+const NIR: usize = 6;
 
 /// Samples said at once.
 const CHUNK: usize = 16;
@@ -234,12 +241,12 @@ fn reconstruct(
 ) -> anyhow::Result<Vec<GapScore>> {
     let hidden = Hidden::draw(held, gap, 0);
     let mut scores = Vec::new();
-    let sees_all = |e: &&Entrant| e.ours().is_some_and(|m| m.config.sight == Sight::Whole);
-    for entrant in entrants.iter().filter(sees_all) {
+    for entrant in entrants {
         go_on(screen)?;
-        let model = entrant.at(0).clone();
-        let spec = ground.spec(&model);
-        let shared = Mutex::new(model);
+        let Some(model) = entrant.ours().filter(|m| m.config.sight == Sight::Whole) else {
+            continue;
+        };
+        let (spec, shared) = (ground.spec(model), Mutex::new(model.clone()));
         scores.push(hidden.score(&entrant.name, gap, |place, left, days| {
             let whole = &ground.held.samples[place];
             let values = left.values.iter().copied().collect();
@@ -268,12 +275,30 @@ fn foretell(
     let trial = Trial::new(&held, &HORIZONS_D, from_day..i32::MAX);
     let before = Trial::new(&learned, &HORIZONS_D, i32::MIN..from_day);
     let mut scores = Vec::new();
-    for (i, entrant) in entrants.iter().filter(|e| e.ours().is_some()).enumerate() {
+    for (i, entrant) in entrants.iter().enumerate() {
         screen.report("forecast", i as u64, entrants.len() as u64, &entrant.name);
         go_on(screen)?;
-        scores.extend(match &entrant.forecaster {
-            Some(forecaster) => asked_directly(ground, &trial, entrant, forecaster),
-            None => asked_as_hidden(ground, (&trial, &before), entrant),
+        let name = entrant.name.as_str();
+        scores.extend(match (entrant.at(0), &entrant.forecaster) {
+            (AnyModel::Surco(model), Some(forecaster)) => {
+                asked_directly(ground, &trial, name, (model, forecaster))
+            }
+            // Models that look back say nothing of a hidden date.
+            (AnyModel::Surco(model), None) if model.config.sight == Sight::Whole => {
+                let (spec, shared) = (ground.spec(model), Mutex::new(Model::clone(model)));
+                let said = |seen: &Sample, days: &[i32]| {
+                    let said = said(&own(&shared), &spec, seen, days);
+                    said.rows().into_iter().map(|row| ground.ndvi(&row.to_vec())).collect()
+                };
+                calibrated(ground, (&trial, &before), name, said)
+            }
+            (AnyModel::EarthPt(model), _) => {
+                let shared = Mutex::new(SystemModel::clone(model));
+                let said =
+                    |seen: &Sample, days: &[i32]| rolled_out(ground, &own(&shared), seen, days);
+                calibrated(ground, (&trial, &before), name, said)
+            }
+            _ => Vec::new(),
         });
     }
     let pairs = learned.iter().map(|s| (s.days.as_slice(), s.values.as_slice()));
@@ -294,12 +319,12 @@ fn foretell(
 fn asked_directly(
     ground: &Ground,
     trial: &Trial<'_>,
-    entrant: &Entrant,
-    forecaster: &Forecaster,
+    name: &str,
+    (model, forecaster): (&Model, &Forecaster),
 ) -> Vec<HorizonScore> {
-    let shared = Mutex::new((entrant.at(0).clone(), forecaster.clone()));
+    let shared = Mutex::new((model.clone(), forecaster.clone()));
     let nothing = Forecast { median: f64::NAN, low: f64::NAN, high: f64::NAN };
-    trial.score(&entrant.name, |past, days| {
+    trial.score(name, |past, days| {
         let (model, forecaster) = own(&shared);
         let whole = &ground.held.samples[past.series];
         let seen = up_to(whole, past.days.last().copied(), ground.bands.len());
@@ -315,27 +340,36 @@ fn asked_directly(
     })
 }
 
-/// A model that fills in dates, asked for a date to come as if it were hidden; its intervals come from its
-/// errors outside the area. None for models that look back and were not taught to forecast.
-fn asked_as_hidden(
+/// A model that says one value of a date, given what was seen; its intervals come from its errors outside the area.
+fn calibrated(
     ground: &Ground,
     (trial, before): (&Trial<'_>, &Trial<'_>),
-    entrant: &Entrant,
+    name: &str,
+    ndvi: impl Fn(&Sample, &[i32]) -> Vec<f64> + Sync,
 ) -> Vec<HorizonScore> {
-    let model = entrant.at(0);
-    if model.config.sight == Sight::Past {
-        return Vec::new();
-    }
-    let (spec, shared) = (ground.spec(model), Mutex::new(model.clone()));
-    let ndvi = |pixels: &Pixels, past: &Past<'_>, days: &[i32]| -> Vec<f64> {
+    let of = |pixels: &Pixels, past: &Past<'_>, days: &[i32]| {
         let whole = &pixels.samples[past.series];
-        let seen = up_to(whole, past.days.last().copied(), ground.bands.len());
-        let said = said(&own(&shared), &spec, &seen, days);
-        said.rows().into_iter().map(|row| ground.ndvi(&row.to_vec())).collect()
+        ndvi(&up_to(whole, past.days.last().copied(), ground.bands.len()), days)
     };
-    let measured = Calibrated::fit(|p: &Past<'_>, d: &[i32]| ndvi(&ground.learned, p, d), before);
-    let held = measured.with(|p: &Past<'_>, d: &[i32]| ndvi(&ground.held, p, d));
-    trial.score(&entrant.name, |past, days| held.forecast(past, days))
+    let measured = Calibrated::fit(|p: &Past<'_>, d: &[i32]| of(&ground.learned, p, d), before);
+    let held = measured.with(|p: &Past<'_>, d: &[i32]| of(&ground.held, p, d));
+    trial.score(name, |past, days| held.forecast(past, days))
+}
+
+/// `EarthPT`, date after date: what it says of one is taken for seen when the next is asked for. Nothing where it cannot read a series.
+fn rolled_out(
+    ground: &Ground,
+    model: &SystemModel<EarthPtConfig>,
+    seen: &Sample,
+    days: &[i32],
+) -> Vec<f64> {
+    let said = model.forecast(&[seen], &ground.bands, (i32::MIN, i32::MAX), days);
+    let Ok(said) = said else { return vec![f64::NAN; days.len()] };
+    let ndvi = |row: ArrayView1<'_, f32>| {
+        let (red, nir) = (f64::from(row[RED]), f64::from(row[NIR]));
+        (nir - red) / (nir + red)
+    };
+    said.index_axis(Axis(0), 0).rows().into_iter().map(ndvi).collect()
 }
 
 /// A copy of a model for one thread.

@@ -20,7 +20,7 @@ use surco_core::Fault;
 use crate::forest::FitError;
 use crate::metrics::MetricError;
 
-pub use baselines::run_baselines;
+pub use baselines::{run_baselines, run_linear};
 pub use draw::{DrawDesign, DrawError, draw_episodes, fold_episodes};
 pub use lead::{Lead, RecordedError, by_class, csv, leads, markdown, read_recorded};
 pub use promise::{Asked, Promise, run_promise};

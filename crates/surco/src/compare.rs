@@ -157,6 +157,19 @@ pub(crate) fn compare(
     Ok(Compared { table, said })
 }
 
+/// Rows of our adapter on an embedding of any encoder and values, the series asked about at hand unlabelled.
+pub(crate) fn adapted(
+    set: &Comparison<'_>,
+    features: &Features,
+    name: &str,
+    episodes: &[Episode],
+    progress: &dyn Progress,
+) -> Result<Vec<Row>, FewShotError> {
+    let method = Method { features, kind: AdapterFeatures::Both, unlabelled: Source::Asked };
+    let view = set.view();
+    scored(&view, episodes, name, &method.run(&view, episodes, progress)?)
+}
+
 /// Rows of a method that said this of the query of each episode.
 fn scored(
     view: &SeriesSet<'_>,

@@ -52,6 +52,21 @@ pub fn run_baselines(
     Ok(rows)
 }
 
+/// Rows of the logistic regression of `lr_raw` on other columns, `[point, column]`: an embedding.
+///
+/// # Errors
+/// As [`run_baselines`].
+pub fn run_linear(
+    set: &SeriesSet<'_>,
+    episodes: &[Episode],
+    name: &str,
+    x: &Array2<f64>,
+    progress: &dyn Progress,
+) -> Result<Vec<Row>, FewShotError> {
+    set.check(episodes)?;
+    run_method(set, episodes, name, progress, |shot: &Shot<'_>| logistic(shot, x))
+}
+
 fn logistic(shot: &Shot<'_>, x: &Array2<f64>) -> Result<Vec<usize>, FitError> {
     let Episode { support, query, classes, .. } = shot.episode;
     let both: Vec<usize> = support.iter().chain(query).copied().collect();

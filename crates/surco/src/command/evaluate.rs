@@ -5,6 +5,7 @@ mod ftw;
 mod geobench;
 mod learners;
 mod pastis;
+mod peers;
 mod pixels;
 mod pretraining;
 mod ranks;
@@ -78,6 +79,11 @@ struct FewshotArgs {
     /// It learns each support by the steps it was trained for. A row whose name begins with `surco` counts as ours.
     #[arg(long = "learner", value_name = "NAME=DIR")]
     learners: Vec<String>,
+    /// A published encoder (`surco weights import`, or a `system` of `surco pretrain`) and the name of its rows; again for each
+    ///
+    /// NAME_lr is a logistic regression on its frozen embedding, NAME_adapter our adapter on it and the values.
+    #[arg(long = "peer", value_name = "NAME=DIR")]
+    peers: Vec<String>,
     /// Scores that others reached on the same episodes, as rows beside ours
     ///
     /// JSON: results → method → k1, k2 … → per_seed. Methods that are measured here anyway are not taken from it.
@@ -150,7 +156,11 @@ fn fewshot(args: &FewshotArgs, device: &Device, screen: &Screen) -> anyhow::Resu
         images: None,
     };
     learners.iter().try_for_each(|learner| learner.check(&asked, screen))?;
+    let peers = peers::read(&args.peers, device)?;
     let mut result = compare(&comparison, &model, &episodes, args.seed, screen)?.table;
+    for peer in &peers {
+        result.rows.extend(peer.rows(&asked, &model, screen)?);
+    }
     for learner in &learners {
         result.rows.extend(learner.rows(&asked, screen)?);
     }

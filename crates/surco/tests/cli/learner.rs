@@ -112,6 +112,21 @@ fn a_learner_that_is_told_of_tasks_keeps_what_tells_of_them() {
     refused(&mut few_shot(&[told]), 3, &["learner.json", "of task.safetensors, which has"]);
 }
 
+/// A peer that is our own encoder says under our adapter what we say.
+#[test]
+fn a_peer_is_measured_on_the_same_episodes() {
+    let nano = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/nano");
+    let peer = format!("same={}", nano.display());
+    let mut command = few_shot(&[]);
+    command.arg("--model").arg(&nano).args(["--peer", &peer]);
+    let result = Run::of(command.arg("--json")).json();
+    let rows = result["rows"].as_array().unwrap();
+    let row = |name: &str| rows.iter().find(|row| row["method"] == name).unwrap();
+    assert_eq!(row("same_adapter")["per_seed"], row("surco")["per_seed"]);
+    assert!(row("same_lr")["mean"].as_f64() > Some(0.8), "{}", row("same_lr"));
+    refused(few_shot(&[]).args(["--peer", &peer, "--peer", &peer]), 2, &["same is given twice"]);
+}
+
 #[test]
 fn learners_that_cannot_be_used_are_refused() {
     let scratch = tempfile::tempdir().unwrap();

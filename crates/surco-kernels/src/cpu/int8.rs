@@ -5,8 +5,8 @@
 //! is rounded as it comes, so that what it gives depends on no other row. Sums of integers are exact; all
 //! that is lost is half a step of each factor.
 //!
-//! The instruction multiplies unsigned by signed numbers: those of rows are moved up by 128, and 128 times the
-//! sum of a column is what its sums begin below nothing with.
+//! The instruction multiplies unsigned by signed numbers: those of rows are moved up by 128, and the sums of a column begin
+//! at −128 times the sum of its numbers.
 
 #![expect(unsafe_code, reason = "vector instructions, and an inner loop without bounds checks")]
 

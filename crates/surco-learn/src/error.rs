@@ -43,6 +43,14 @@ pub enum LearnError {
         /// What is wrong.
         reason: String,
     },
+    /// A lens cannot be used.
+    #[error("{path} is no lens of the model beside it: {reason}; meta-train it again")]
+    Lens {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A config value makes no sense.
     #[error("config key {key} = {value}: {remedy}")]
     Config {
@@ -102,6 +110,7 @@ impl LearnError {
             Self::Weights(error) => error.fault(),
             Self::Checkpoint { .. }
             | Self::Learner { .. }
+            | Self::Lens { .. }
             | Self::TooLittle { .. }
             | Self::System(_) => Fault::Input,
             Self::Config { .. } | Self::OtherRun { .. } | Self::Exists { .. } => Fault::Usage,

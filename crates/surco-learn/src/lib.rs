@@ -34,9 +34,10 @@ pub use adapt::{Adapter, AdapterFeatures, Features, MOST_UNLABELLED, Unlabelled,
 pub use error::LearnError;
 pub use finetune::{FineTuneTask, FineTuned, fine_tune};
 pub use meta::{
-    AnyLearner, FewLabels, Heads, ImagePlaces, Learning, Lora, MetaConfig, MetaLearner, MetaMethod,
-    MetaTask, MetaTrained, MeteorLearner, MeteorLearning, MeteorMeta, MeteorTrained, TaskEncoder,
-    meta_train, meta_train_meteor, untaught,
+    AnyLearner, EmbeddedTask, FewLabels, Heads, ImagePlaces, Learning, Lens, LensTrained, Lora,
+    MetaConfig, MetaLearner, MetaMethod, MetaTask, MetaTrained, MeteorLearner, MeteorLearning,
+    MeteorMeta, MeteorTrained, TaskEncoder, meta_train, meta_train_lens, meta_train_meteor,
+    untaught,
 };
 pub(crate) use meta::{ImageTask, InnerSteps, LabelledImages};
 pub use number::{Foretold, NumberHead};

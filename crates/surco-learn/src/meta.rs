@@ -16,6 +16,7 @@ mod heads;
 mod images;
 mod inner;
 mod learner;
+mod lens;
 mod lora;
 mod maml;
 mod meta_sgd;
@@ -35,6 +36,7 @@ pub(crate) use fomaml::InnerSteps;
 pub use heads::Heads;
 pub(crate) use images::{ImageTask, LabelledImages};
 pub use learner::{AnyLearner, FewLabels, Learning, MetaLearner};
+pub use lens::{EmbeddedTask, Lens, LensTrained, meta_train_lens};
 pub use lora::Lora;
 pub use meteor::{ImagePlaces, MeteorMeta, MeteorTrained, meta_train_meteor};
 pub use meteor_learner::{MeteorLearner, MeteorLearning};
@@ -455,13 +457,18 @@ struct Solved<'a> {
 impl<'a> Solved<'a> {
     fn new(encoder: &Encoder, episode: &'a Whole, device: &Device) -> Self {
         let embedded = encoder.embed(&EncoderInput::new(&episode.batch, device));
+        Self::of(embedded, episode.support, episode.ways, &episode.query_class)
+    }
+
+    /// An episode of these embeddings, those of the support first.
+    fn of(embedded: Tensor<2>, support: usize, ways: usize, classes: &'a [i32]) -> Self {
         let [total, _] = embedded.dims();
         Self {
-            support: embedded.clone().narrow(0, 0, episode.support),
-            query: embedded.narrow(0, episode.support, total - episode.support),
-            ways: episode.ways,
-            shots: episode.support / episode.ways,
-            classes: &episode.query_class,
+            support: embedded.clone().narrow(0, 0, support),
+            query: embedded.narrow(0, support, total - support),
+            ways,
+            shots: support / ways,
+            classes,
         }
     }
 

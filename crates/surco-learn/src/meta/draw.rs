@@ -71,9 +71,16 @@ pub(super) struct Members<'a> {
 
 /// Samples of an episode with their classes within it.
 #[derive(Default)]
-struct Half {
-    samples: Vec<usize>,
-    classes: Vec<usize>,
+pub(super) struct Half {
+    pub(super) samples: Vec<usize>,
+    pub(super) classes: Vec<usize>,
+}
+
+/// Support and queries of an episode, class by class.
+pub(super) struct Halves {
+    pub(super) ways: usize,
+    pub(super) support: Half,
+    pub(super) query: Half,
 }
 
 impl Half {
@@ -91,13 +98,8 @@ impl<'a> Members<'a> {
         Self { task, by_class }
     }
 
-    /// The next episode.
-    pub(super) fn draw(
-        &self,
-        config: &MetaConfig,
-        model: &ModelConfig,
-        rng: &mut ChaCha8Rng,
-    ) -> Drawn {
+    /// Samples of the next episode.
+    pub(super) fn halves(&self, config: &MetaConfig, rng: &mut ChaCha8Rng) -> Halves {
         let mut order: Vec<usize> = (0..self.by_class.len()).collect();
         shuffle(&mut order, rng);
         let ways = config.ways.min(order.len());
@@ -108,6 +110,17 @@ impl<'a> Members<'a> {
             support.add(way, s);
             query.add(way, q);
         }
+        Halves { ways, support, query }
+    }
+
+    /// The next episode.
+    pub(super) fn draw(
+        &self,
+        config: &MetaConfig,
+        model: &ModelConfig,
+        rng: &mut ChaCha8Rng,
+    ) -> Drawn {
+        let Halves { ways, support, query } = self.halves(config, rng);
         let reader = Reader {
             task: self.task,
             spec: model.spec(&self.task.bands, self.task.window),

@@ -81,7 +81,8 @@ struct FewshotArgs {
     learners: Vec<String>,
     /// A published encoder (`surco weights import`, or a `system` of `surco pretrain`) and the name of its rows; again for each
     ///
-    /// NAME_lr is a logistic regression on its frozen embedding, NAME_adapter our adapter on it and the values.
+    /// NAME_lr is a logistic regression on its frozen embedding, NAME_adapter our adapter on it and the values. Where `surco meta` trained a
+    /// lens behind it (config key peer), both read the embedding through that.
     #[arg(long = "peer", value_name = "NAME=DIR")]
     peers: Vec<String>,
     /// Scores that others reached on the same episodes, as rows beside ours

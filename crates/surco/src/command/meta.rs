@@ -1,6 +1,7 @@
-//! `surco meta`: an encoder, or METEOR, learns to learn from few labels.
+//! `surco meta`: an encoder, a lens behind one, or METEOR, learns to learn from few labels.
 
 mod meteor;
+mod peer;
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,8 @@ use crate::screen::Screen;
 /// Meta-trains an encoder, or METEOR, over small tasks drawn from labelled places
 ///
 /// An encoder begins at a pre-trained model, or at random weights of a size; METEOR (system = "meteor") at random weights, and learns from
-/// images around the places. Methods by inner steps leave `learner.json` beside the model: how it learns a task, for
+/// images around the places. Behind an encoder that others made (peer) a linear map of its embedding learns, its lens, and the encoder stays as it is:
+/// `surco evaluate fewshot --peer`. Methods by inner steps leave `learner.json` beside the model: how it learns a task, for
 /// `surco evaluate fewshot --learner` and `surco evaluate pixels --learner`. The run folder holds the config, `metrics.jsonl`, `speed.jsonl`, `tensorboard/`, `loss.svg`, checkpoints and at
 /// the end `model/`. A run that was stopped or killed goes on with --resume as if it had not been.
 #[derive(clap::Args)]
@@ -49,6 +51,9 @@ struct Config {
     /// Size of an encoder with random weights to begin with.
     #[serde(default)]
     size: Option<Size>,
+    /// An encoder that others made, behind which a lens is trained.
+    #[serde(default)]
+    peer: Option<PathBuf>,
     /// One store a task.
     #[serde(default)]
     stores: Vec<PathBuf>,
@@ -172,7 +177,7 @@ impl Config {
             (Some(folder), None) => Ok(Start::Model(folder)),
             (None, Some(size)) => Ok(Start::Random { size, seed: self.seed }),
             (Some(_), Some(_)) | (None, None) => {
-                let text = "config keys model and size: give one of them, a model to begin at or the size of one with random weights";
+                let text = "config keys model and size: give one of them, a model to begin at or the size of one with random weights; or peer, an encoder that stays as it is";
                 Err(Usage(text.into()))
             }
         }
@@ -218,7 +223,10 @@ pub(crate) fn run(args: &Args, devices: &[Device], screen: &Screen) -> anyhow::R
     let config: Config = read_config(&args.config)?;
     config.check()?;
     let done = match config.system {
-        System::Surco => encoder(&config, args, devices, screen)?,
+        System::Surco => match &config.peer {
+            Some(peer) => peer::run(&config, peer, args, devices, screen)?,
+            None => encoder(&config, args, devices, screen)?,
+        },
         System::Meteor => meteor::run(&config, args, devices, screen)?,
     };
     let (curve, folder) = (&done.curve, config.out.join("model"));

@@ -127,6 +127,36 @@ fn a_peer_is_measured_on_the_same_episodes() {
     refused(few_shot(&[]).args(["--peer", &peer, "--peer", &peer]), 2, &["same is given twice"]);
 }
 
+/// A lens behind an encoder that stays as it is, and is asked on the same episodes.
+#[test]
+fn a_lens_is_trained_behind_a_peer_and_measured_with_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path();
+    let nano = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/nano-int8");
+    let keys = |method: &str| format!("peer = {nano:?}\nmethod = \"{method}\"\nsteps = 10");
+    Run::of(surco(args!["meta", config(dir, "lens", &keys("ridge"))]).arg("--json")).json();
+    let model = dir.join("lens/model");
+    let read = |folder: &Path| fs::read(folder.join("model.int8.safetensors")).unwrap();
+    assert!(read(&model) == read(&nano), "the encoder stays as it is");
+    let result = |folder: &Path| {
+        let peer = format!("p={}", folder.display());
+        let told = Run::of(few_shot(&[]).args(["--peer", &peer, "--json"])).json();
+        let rows = told["rows"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["method"] == "p_adapter").unwrap();
+        row["mean"].as_f64().unwrap()
+    };
+    assert!(result(&model) > 0.8 && result(&nano) > 0.8);
+    let stepwise = config(dir, "stepwise", &keys("maml"));
+    refused(&mut surco(args!["meta", stepwise]), 2, &["method = maml", "closed form"]);
+    let both = config(dir, "both", &(keys("ridge") + "\nsize = \"femto\""));
+    refused(&mut surco(args!["meta", both]), 2, &["size = femto", "the peer is the encoder"]);
+    let lens = model.join("lens.json");
+    let told = fs::read_to_string(&lens).unwrap();
+    fs::write(&lens, told.replace("\"schema\": 1", "\"schema\": 9")).unwrap();
+    let peer = format!("p={}", model.display());
+    refused(few_shot(&[]).args(["--peer", &peer]), 3, &["lens.json", "schema 9"]);
+}
+
 #[test]
 fn learners_that_cannot_be_used_are_refused() {
     let scratch = tempfile::tempdir().unwrap();

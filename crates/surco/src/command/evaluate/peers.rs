@@ -1,22 +1,24 @@
-//! Rows of `surco evaluate fewshot` for encoders that others made: frozen under a logistic regression, and under our adapter.
+//! Rows of `surco evaluate fewshot` for encoders that others made: frozen under a logistic regression, and under our adapter; through
+//! the lens that `surco meta` trained behind one, where it has one.
 
 use std::path::Path;
 
 use ndarray::Array2;
 use surco_data::Sample;
 use surco_eval::fewshot::{Row, run_linear};
-use surco_learn::{AdapterFeatures, Features};
+use surco_learn::{AdapterFeatures, Features, Lens};
 use surco_net::{AnyModel, Device, Model};
 
 use super::learners::Asked;
 use crate::compare::adapted;
-use crate::exit::Usage;
+use crate::exit::{BadInput, Usage};
 use crate::screen::Screen;
 
 /// An encoder and the name that its rows begin with.
 pub(super) struct Peer<'a> {
     name: &'a str,
     model: AnyModel,
+    lens: Option<Lens>,
 }
 
 /// Reads what `--peer` names.
@@ -27,7 +29,9 @@ pub(super) fn read<'a>(given: &'a [String], device: &Device) -> anyhow::Result<V
         if peers.iter().any(|peer| peer.name == name) {
             return Err(Usage(format!("--peer {text}: the name {name} is given twice")).into());
         }
-        peers.push(Peer { name, model: AnyModel::load(Path::new(folder), device)?.0 });
+        let folder = Path::new(folder);
+        let (model, sha256) = AnyModel::load(folder, device)?;
+        peers.push(Peer { name, model, lens: Lens::beside(folder, &sha256, device)? });
     }
     Ok(peers)
 }
@@ -48,6 +52,18 @@ impl Peer<'_> {
                 screen.say(&format!("{} cannot read {}: {error}", self.name, asked.set.name));
                 return Ok(Vec::new());
             }
+        };
+        let embedding = match &self.lens {
+            Some(lens) if lens.width() != embedding.ncols() => {
+                let (lens, width) = (lens.width(), embedding.ncols());
+                let text = format!(
+                    "--peer {}: its lens is {lens} wide, its embedding {width}: meta-train it again",
+                    self.name
+                );
+                return Err(BadInput(text).into());
+            }
+            Some(lens) => lens.apply(&embedding),
+            None => embedding,
         };
         let wide: Array2<f64> = embedding.mapv(f64::from);
         let (view, device) = (asked.set.view(), ours.device());

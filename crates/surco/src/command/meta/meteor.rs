@@ -49,6 +49,11 @@ fn refuse_others(config: &Config) -> Result<(), Usage> {
             config.model.as_deref().map(|m| m.display().to_string()),
             "METEOR begins at random weights",
         ),
+        (
+            "peer",
+            config.peer.as_deref().map(|m| m.display().to_string()),
+            "METEOR begins at random weights",
+        ),
         ("size", config.size.map(|size| size.to_string()), "METEOR has one size"),
         (
             "sets",

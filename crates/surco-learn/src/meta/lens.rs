@@ -26,11 +26,11 @@ use surco_net::{Policy, export_model, load_part, save_part};
 
 use super::draw::Members;
 use super::heads::Heads;
-use super::{CHECKPOINT_EVERY, Logits, MetaConfig, MetaTask, Solved, recipe_of, too_little};
+use super::{Logits, MetaConfig, MetaTask, Solved, recipe_of, too_little};
 use crate::LearnError;
 use crate::headed::cross_entropy;
 use crate::run::Curve;
-use crate::trainer::{Losses, Objective, Recipe, Trainer, Work};
+use crate::trainer::{Losses, Objective, Trainer, Work};
 
 /// Name of the file that says what a lens belongs to.
 const FILE: &str = "lens.json";
@@ -199,10 +199,7 @@ pub fn meta_train_lens(
     }
     let trainer = Trainer {
         objective: &Embeddings { config, tasks: &drawn, logits },
-        recipe: &Recipe {
-            checkpoint_every_steps: CHECKPOINT_EVERY,
-            ..recipe_of(config.steps, config.learning_rate)
-        },
+        recipe: &recipe_of(config.steps, config.learning_rate),
         devices,
         folder: config.out.as_deref(),
         progress,

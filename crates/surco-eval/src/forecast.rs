@@ -6,6 +6,7 @@
 //! alone. Sample config: `Trial::new(&series, &HORIZONS_D, 17_700..17_860)`, `trial.score("persistence", persistence)`.
 
 mod baselines;
+mod levelled;
 mod watched;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::spread::quantile;
 
 pub use baselines::{Calibrated, Climate, Harmonic, choose_ridge, persistence};
+pub use levelled::Levelled;
 pub use watched::{Misses, WATCHED_D, miss};
 
 /// Days ahead that are asked for.
@@ -200,11 +202,33 @@ impl<'a> Trial<'a> {
             .collect()
     }
 
-    /// Asks a forecaster everything, the days of one past at once.
+    /// Asks a forecaster everything, and puts what it says beside what came.
     fn judged(&self, forecast: impl Fn(&Past<'_>, &[i32]) -> Vec<Forecast> + Sync) -> Vec<Judged> {
+        let beside = |(question, said): (Question, Forecast)| {
+            let one = &self.series[question.series];
+            let seen = one.values[question.target];
+            Judged {
+                horizon: question.horizon,
+                origin: question.origin,
+                day: one.days[question.target],
+                block: one.block,
+                signed: seen - said.median,
+                miss: miss(&said, seen),
+                inside: (said.low..=said.high).contains(&seen),
+                width: said.high - said.low,
+            }
+        };
+        self.asked(forecast).into_iter().map(beside).collect()
+    }
+
+    /// Asks everything, the days of one past at once: each question with what was said.
+    fn asked<T: Send>(
+        &self,
+        say: impl Fn(&Past<'_>, &[i32]) -> Vec<T> + Sync,
+    ) -> Vec<(Question, T)> {
         let same = |a: &Question, b: &Question| (a.series, a.known) == (b.series, b.known);
         let groups: Vec<&[Question]> = self.questions.chunk_by(same).collect();
-        let judge = |group: &&[Question]| {
+        let ask = |group: &&[Question]| {
             let one = &self.series[group[0].series];
             let known = group[0].known;
             let past = Past {
@@ -213,22 +237,9 @@ impl<'a> Trial<'a> {
                 values: &one.values[..known],
             };
             let days: Vec<i32> = group.iter().map(|q| one.days[q.target]).collect();
-            let beside = |(question, said): (&Question, Forecast)| {
-                let seen = one.values[question.target];
-                Judged {
-                    horizon: question.horizon,
-                    origin: question.origin,
-                    day: one.days[question.target],
-                    block: one.block,
-                    signed: seen - said.median,
-                    miss: miss(&said, seen),
-                    inside: (said.low..=said.high).contains(&seen),
-                    width: said.high - said.low,
-                }
-            };
-            group.iter().zip(forecast(&past, &days)).map(beside).collect::<Vec<Judged>>()
+            group.iter().copied().zip(say(&past, &days)).collect::<Vec<(Question, T)>>()
         };
-        groups.par_iter().flat_map_iter(judge).collect()
+        groups.par_iter().flat_map_iter(ask).collect()
     }
 }
 

@@ -30,8 +30,8 @@ pub struct Invariance {
 /// `None` if the shapes differ or there are no two blocks.
 #[must_use]
 pub fn invariance(
-    first: ArrayView2<'_, f32>,
-    second: ArrayView2<'_, f32>,
+    first: ArrayView2<'_, f64>,
+    second: ArrayView2<'_, f64>,
     blocks: &[u64],
 ) -> Option<Invariance> {
     if first.dim() != second.dim() || blocks.len() != first.nrows() {
@@ -57,7 +57,7 @@ pub fn invariance(
     })
 }
 
-fn of_length_one(x: ArrayView2<'_, f32>) -> Array2<f32> {
+fn of_length_one(x: ArrayView2<'_, f64>) -> Array2<f64> {
     let mut x = x.to_owned();
     for mut row in x.rows_mut() {
         let length = row.dot(&row).sqrt();
@@ -78,10 +78,10 @@ mod tests {
     /// 20° from the others: 0. The third is 20° from itself, 75° and 0° from the others: 1/2.
     #[test]
     fn a_place_is_held_against_pairs_of_other_blocks() {
-        let at = |degrees: [f32; 3]| {
+        let at = |degrees: [f64; 3]| {
             Array2::from_shape_fn((3, 2), |(i, j)| {
                 let (sin, cos) = degrees[i].to_radians().sin_cos();
-                (i as f32 + 1.0) * [cos, sin][j]
+                (i as f64 + 1.0) * [cos, sin][j]
             })
         };
         let (a, b) = (at([0.0, 40.0, 80.0]), at([5.0, 80.0, 60.0]));

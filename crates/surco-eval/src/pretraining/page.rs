@@ -119,7 +119,7 @@ fn unseen(unseen: &Unseen) -> Vec<PlainTable> {
         ),
         table(
             "One place from two sets of dates",
-            "Share of pairs of places in other blocks that are further apart than a place from itself, and share of places closer than 99 % of them, in %.",
+            "Share of pairs of places in other blocks that are further apart than a place from itself, and share of places closer than 99 % of them, in %; by cosine, each number of an embedding in units of its spread over places outside the area.",
             &["model", "pairs further apart", "places above 99 %", "places"],
             unseen.alike.iter().map(same).collect(),
         ),

@@ -3,22 +3,19 @@
 //! Three questions: hidden dates said from those around them, dates to come said from the past, and whether a
 //! place looks alike from two sets of dates. Baselines learn from the pixels outside the area.
 
+mod coming;
+
 use std::sync::{Mutex, PoisonError};
 
-use ndarray::{Array2, ArrayView1, Axis};
+use ndarray::Array2;
 use surco_core::{Progress, Window};
 use surco_data::{Batch, BatchSpec, Sample, SeriesWindow, SpectralBand, read_cube};
-use surco_eval::forecast::{
-    Calibrated, Climate, Forecast, HORIZONS_D, HorizonScore, IndexSeries, Past, Trial,
-    choose_ridge, persistence,
-};
+use surco_eval::forecast::IndexSeries;
 use surco_eval::invariance::invariance;
+use surco_eval::prepare::{ZScore, red_and_nir};
 use surco_eval::pretraining::{Alike, Unseen};
 use surco_eval::reconstruction::{BandSeries, Gap, GapScore, Hidden, Months, interpolated};
-use surco_net::{
-    AnyModel, Device, EarthPtConfig, EncoderInput, Forecaster, Model, Outlook, Sight, SystemModel,
-    outlook,
-};
+use surco_net::{Device, EncoderInput, Model, Sight};
 use surco_store::Store;
 
 use super::sets::Area;
@@ -31,10 +28,6 @@ use crate::screen::Screen;
 
 /// Pixels held out that are asked about, and pixels learned from, at most.
 const MOST: [usize; 2] = [384, 768];
-
-/// Places of B04 and B08 among the bands of Sentinel-2.
-const RED: usize = 2;
-const NIR: usize = 6;
 
 /// Samples said at once.
 const CHUNK: usize = 16;
@@ -76,7 +69,7 @@ pub(super) fn ask(
     }
     Ok(Unseen {
         reconstruction: hidden,
-        forecast: foretell(&ground, from_day, entrants, screen)?,
+        forecast: coming::foretell(&ground, from_day, entrants, screen)?,
         alike: alike(&ground, entrants, device, screen)?,
         notes: notes(&ground, from_day),
     })
@@ -97,7 +90,7 @@ fn read(args: &Args, area: Area) -> anyhow::Result<Ground> {
         let window = Window { row: 0, col: 0, rows: reader.rows, cols: reader.cols };
         let cube = read_cube(&store, &SeriesWindow { cell, window }, None)?;
         let columns = columns_of(&cube.bands, &cube.band_names);
-        let Some(pair) = surco_eval::prepare::red_and_nir(&columns) else {
+        let Some(pair) = red_and_nir(&columns) else {
             let text = format!("store {}: NDVI needs red and near infrared", path.display());
             return Err(BadInput(text).into());
         };
@@ -265,113 +258,6 @@ fn reconstruct(
     Ok(scores)
 }
 
-fn foretell(
-    ground: &Ground,
-    from_day: i32,
-    entrants: &[Entrant],
-    screen: &Screen,
-) -> anyhow::Result<Vec<HorizonScore>> {
-    let (held, learned) = (ground.index(&ground.held), ground.index(&ground.learned));
-    let trial = Trial::new(&held, &HORIZONS_D, from_day..i32::MAX);
-    let before = Trial::new(&learned, &HORIZONS_D, i32::MIN..from_day);
-    let mut scores = Vec::new();
-    for (i, entrant) in entrants.iter().enumerate() {
-        screen.report("forecast", i as u64, entrants.len() as u64, &entrant.name);
-        go_on(screen)?;
-        let name = entrant.name.as_str();
-        scores.extend(match (entrant.at(0), &entrant.forecaster) {
-            (AnyModel::Surco(model), Some(forecaster)) => {
-                asked_directly(ground, &trial, name, (model, forecaster))
-            }
-            // Models that look back say nothing of a hidden date.
-            (AnyModel::Surco(model), None) if model.config.sight == Sight::Whole => {
-                let (spec, shared) = (ground.spec(model), Mutex::new(Model::clone(model)));
-                let said = |seen: &Sample, days: &[i32]| {
-                    let said = said(&own(&shared), &spec, seen, days);
-                    said.rows().into_iter().map(|row| ground.ndvi(&row.to_vec())).collect()
-                };
-                calibrated(ground, (&trial, &before), name, said)
-            }
-            (AnyModel::EarthPt(model), _) => {
-                let shared = Mutex::new(SystemModel::clone(model));
-                let said =
-                    |seen: &Sample, days: &[i32]| rolled_out(ground, &own(&shared), seen, days);
-                calibrated(ground, (&trial, &before), name, said)
-            }
-            _ => Vec::new(),
-        });
-    }
-    let pairs = learned.iter().map(|s| (s.days.as_slice(), s.values.as_slice()));
-    let climate = Climate::measure(pairs, from_day);
-    let harmonic = choose_ridge(&before);
-    let last = Calibrated::fit(persistence, &before);
-    let year =
-        Calibrated::fit(|past: &Past<'_>, days: &[i32]| climate.forecast(past, days), &before);
-    let waves =
-        Calibrated::fit(|past: &Past<'_>, days: &[i32]| harmonic.forecast(past, days), &before);
-    scores.extend(trial.score("persistence", |past, days| last.forecast(past, days)));
-    scores.extend(trial.score("same day of the year", |past, days| year.forecast(past, days)));
-    scores.extend(trial.score("harmonic regression", |past, days| waves.forecast(past, days)));
-    Ok(scores)
-}
-
-/// A model that was taught to forecast, with intervals of its own.
-fn asked_directly(
-    ground: &Ground,
-    trial: &Trial<'_>,
-    name: &str,
-    (model, forecaster): (&Model, &Forecaster),
-) -> Vec<HorizonScore> {
-    let shared = Mutex::new((model.clone(), forecaster.clone()));
-    let nothing = Forecast { median: f64::NAN, low: f64::NAN, high: f64::NAN };
-    trial.score(name, |past, days| {
-        let (model, forecaster) = own(&shared);
-        let whole = &ground.held.samples[past.series];
-        let seen = up_to(whole, past.days.last().copied(), ground.bands.len());
-        let said = outlook(&model, &forecaster, &[&seen], &ground.bands, days);
-        let ndvi = |one: &Option<Outlook>| {
-            let said = one.as_ref().and_then(|o| o.values.get(ground.bands.len()));
-            said.map_or(nothing, |p| {
-                let [median, low, high] = [p.median, p.low, p.high].map(f64::from);
-                Forecast { median, low, high }
-            })
-        };
-        said.iter().flatten().map(ndvi).collect()
-    })
-}
-
-/// A model that says one value of a date, given what was seen; its intervals come from its errors outside the area.
-fn calibrated(
-    ground: &Ground,
-    (trial, before): (&Trial<'_>, &Trial<'_>),
-    name: &str,
-    ndvi: impl Fn(&Sample, &[i32]) -> Vec<f64> + Sync,
-) -> Vec<HorizonScore> {
-    let of = |pixels: &Pixels, past: &Past<'_>, days: &[i32]| {
-        let whole = &pixels.samples[past.series];
-        ndvi(&up_to(whole, past.days.last().copied(), ground.bands.len()), days)
-    };
-    let measured = Calibrated::fit(|p: &Past<'_>, d: &[i32]| of(&ground.learned, p, d), before);
-    let held = measured.with(|p: &Past<'_>, d: &[i32]| of(&ground.held, p, d));
-    trial.score(name, |past, days| held.forecast(past, days))
-}
-
-/// `EarthPT`, date after date: what it says of one is taken for seen when the next is asked for. Nothing where it cannot read a series.
-fn rolled_out(
-    ground: &Ground,
-    model: &SystemModel<EarthPtConfig>,
-    seen: &Sample,
-    days: &[i32],
-) -> Vec<f64> {
-    let said = model.forecast(&[seen], &ground.bands, (i32::MIN, i32::MAX), days);
-    let Ok(said) = said else { return vec![f64::NAN; days.len()] };
-    let ndvi = |row: ArrayView1<'_, f32>| {
-        let (red, nir) = (f64::from(row[RED]), f64::from(row[NIR]));
-        (nir - red) / (nir + red)
-    };
-    said.index_axis(Axis(0), 0).rows().into_iter().map(ndvi).collect()
-}
-
 /// A copy of a model for one thread.
 fn own<T: Clone>(shared: &Mutex<T>) -> T {
     shared.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -383,29 +269,33 @@ fn up_to(sample: &Sample, last: Option<i32>, bands: usize) -> Sample {
     sample.at_dates(&(0..known).collect::<Vec<_>>(), bands)
 }
 
+/// Whether places look alike from two sets of dates, each number of an embedding in units of its spread over
+/// places outside the area, as probes and neighbours see it.
 fn alike(
     ground: &Ground,
     entrants: &[Entrant],
     device: &Device,
     screen: &Screen,
 ) -> anyhow::Result<Vec<Alike>> {
-    let half = |odd: usize| -> Vec<Sample> {
+    let half = |pixels: &Pixels, odd: usize| -> Vec<Sample> {
         let keep = |sample: &Sample| {
             let dates: Vec<usize> = (odd..sample.len()).step_by(2).collect();
             sample.at_dates(&dates, ground.bands.len())
         };
-        ground.held.samples.iter().map(keep).collect()
+        pixels.samples.iter().map(keep).collect()
     };
-    let (even, odd) = (half(0), half(1));
+    let [even, odd] = [0, 1].map(|odd| half(&ground.held, odd));
+    let elsewhere = [0, 1].map(|odd| half(&ground.learned, odd)).concat();
     let mut found = Vec::new();
     for entrant in entrants {
         go_on(screen)?;
         let Some(model) = entrant.ours() else { continue };
         let of = |samples: &[Sample]| {
             let refs: Vec<&Sample> = samples.iter().collect();
-            embedding(model, &refs, &ground.bands, ground.window, device)
+            embedding(model, &refs, &ground.bands, ground.window, device).mapv(f64::from)
         };
-        let (a, b) = (of(&even), of(&odd));
+        let scale = ZScore::measure(of(&elsewhere).view());
+        let [a, b] = [&even, &odd].map(|half| scale.apply(of(half).view()));
         if let Some(alike) = invariance(a.view(), b.view(), &ground.held.blocks) {
             found.push(Alike { model: entrant.name.clone(), alike });
         }
